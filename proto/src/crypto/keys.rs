@@ -66,9 +66,17 @@ impl PublicKey {
             Some("PUBLIC KEY") => RsaPublicKey::from_public_key_pem(pem).map_err(|_| KeyError::Malformed)?,
             Some("RSA PUBLIC KEY") => RsaPublicKey::from_pkcs1_pem(pem).map_err(|_| KeyError::Malformed)?,
             Some(other) => {
-                return Err(KeyError::WrongKind { found: other.to_lowercase(), expected: EXPECTED });
+                return Err(KeyError::WrongKind {
+                    found: other.to_lowercase(),
+                    expected: EXPECTED,
+                });
             }
-            None => return Err(KeyError::NotPem { expected: EXPECTED, label: "PUBLIC KEY" }),
+            None => {
+                return Err(KeyError::NotPem {
+                    expected: EXPECTED,
+                    label: "PUBLIC KEY",
+                });
+            }
         };
         let key = Self(key);
         check_size(key.bits())?;
@@ -80,7 +88,10 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Malformed`] if the key cannot be encoded, which no key that was read causes.
     pub fn to_pem(&self) -> Result<String, KeyError> {
-        let pem = self.0.to_public_key_pem(LineEnding::LF).map_err(|_| KeyError::Malformed)?;
+        let pem = self
+            .0
+            .to_public_key_pem(LineEnding::LF)
+            .map_err(|_| KeyError::Malformed)?;
         Ok(pem.trim_end().to_owned())
     }
 
@@ -109,7 +120,9 @@ impl PrivateKey {
     pub fn generate<R: CryptoRng + ?Sized>(bits: u32, rng: &mut R) -> Result<Self, KeyError> {
         check_size(bits)?;
         let bits = usize::try_from(bits).map_err(|_| KeyError::Generate)?;
-        RsaPrivateKey::new(rng, bits).map(Self).map_err(|_| KeyError::Generate)
+        RsaPrivateKey::new(rng, bits)
+            .map(Self)
+            .map_err(|_| KeyError::Generate)
     }
 
     /// Reads `BEGIN RSA PRIVATE KEY` (PKCS#1) or `BEGIN PRIVATE KEY` (PKCS#8); Salt writes the first and reads both.
@@ -123,9 +136,17 @@ impl PrivateKey {
             Some("RSA PRIVATE KEY") => RsaPrivateKey::from_pkcs1_pem(pem).map_err(|_| KeyError::Malformed)?,
             Some("PRIVATE KEY") => RsaPrivateKey::from_pkcs8_pem(pem).map_err(|_| KeyError::Malformed)?,
             Some(other) => {
-                return Err(KeyError::WrongKind { found: other.to_lowercase(), expected: EXPECTED });
+                return Err(KeyError::WrongKind {
+                    found: other.to_lowercase(),
+                    expected: EXPECTED,
+                });
             }
-            None => return Err(KeyError::NotPem { expected: EXPECTED, label: "RSA PRIVATE KEY" }),
+            None => {
+                return Err(KeyError::NotPem {
+                    expected: EXPECTED,
+                    label: "RSA PRIVATE KEY",
+                });
+            }
         };
         let key = Self(key);
         check_size(key.public_key().bits())?;
@@ -137,7 +158,10 @@ impl PrivateKey {
     /// # Errors
     /// [`KeyError::Malformed`] if the key cannot be encoded, which no key that was read or made causes.
     pub fn to_pkcs1_pem(&self) -> Result<Zeroizing<String>, KeyError> {
-        let pem = self.0.to_pkcs1_pem(LineEnding::LF).map_err(|_| KeyError::Malformed)?;
+        let pem = self
+            .0
+            .to_pkcs1_pem(LineEnding::LF)
+            .map_err(|_| KeyError::Malformed)?;
         Ok(Zeroizing::new(pem.trim_end().to_owned()))
     }
 
@@ -149,7 +173,11 @@ impl PrivateKey {
 }
 
 fn check_size(bits: u32) -> Result<(), KeyError> {
-    if (MIN_BITS..=MAX_BITS).contains(&bits) { Ok(()) } else { Err(KeyError::Size(bits)) }
+    if (MIN_BITS..=MAX_BITS).contains(&bits) {
+        Ok(())
+    } else {
+        Err(KeyError::Size(bits))
+    }
 }
 
 /// The label of the PEM block that the text begins with.

@@ -1,0 +1,175 @@
+//! The commands that we send in encrypted requests, and what masters answer to each.
+
+use super::{Jid, MinionId, Value};
+
+/// A command of a minion. Each carries all the fields that Salt's handler wants.
+#[derive(Debug, Clone)]
+pub enum Command<'a> {
+    /// `_file_envs`: the names of the file server's environments. Small, read-only, allowed to every minion.
+    FileEnvs,
+    /// `minion_pub`: start a job on minions, if the master's `peer:` allows it; do not wait.
+    ///
+    /// Salt's worker calls its own master for this and waits for another worker: with as many at once as
+    /// the master has workers it stands still. At most one may be under way per master.
+    MinionPub {
+        /// Function to run, such as `test.ping`.
+        function: &'a str,
+        /// Positional arguments; the master reads texts as YAML.
+        arguments: &'a [Value],
+        /// The minions, by id. Always sent as a list, so that no id is taken for a pattern.
+        minions: &'a [MinionId],
+    },
+    /// `pub_ret`: the returns of a job that this identity published. Empty until there are some.
+    PubRet {
+        /// The job.
+        jid: &'a Jid,
+    },
+}
+
+impl Command<'_> {
+    /// The fields of the load, without those that every request has.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::FileEnvs => vec![("cmd", Value::text("_file_envs"))],
+            Self::MinionPub {
+                function,
+                arguments,
+                minions,
+            } => vec![
+                ("cmd", Value::text("minion_pub")),
+                ("fun", Value::text(*function)),
+                ("arg", Value::Array(arguments.to_vec())),
+                (
+                    "tgt",
+                    Value::Array(minions.iter().map(|id| Value::text(id.as_str())).collect()),
+                ),
+                ("tgt_type", Value::text("list")),
+                ("ret", Value::text("")),
+                ("tmo", Value::Int(5)),
+                ("form", Value::text("clean")),
+            ],
+            Self::PubRet { jid } => {
+                vec![
+                    ("cmd", Value::text("pub_ret")),
+                    ("jid", Value::text(jid.as_str())),
+                ]
+            }
+        }
+    }
+}
+
+/// What a master answers to `minion_pub`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Published {
+    /// The job was published.
+    Job(PublishedIn),
+    /// No accepted key has one of the ids (`jid` is the integer 0). Never poll for it: all such jobs share an id.
+    NoSuchMinion,
+    /// The empty map: `peer:` does not allow this function to this identity. Salt gives no reason.
+    NotPermitted,
+    /// The empty text: the handler failed, or could not reach its own publisher. The job may have started.
+    HandlerFailed,
+    /// Something that no release answers.
+    Unexpected,
+}
+
+/// A published job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedIn {
+    /// Its id.
+    pub jid: Jid,
+    /// The minions whose keys the master has, of those that were asked for. Nothing says that they are connected.
+    pub minions: Vec<String>,
+}
+
+impl Published {
+    /// Reads the verified reply.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Self {
+        if value.as_bytes().is_some_and(<[u8]>::is_empty) {
+            return Self::HandlerFailed;
+        }
+        if value.as_map().is_some_and(<[_]>::is_empty) {
+            return Self::NotPermitted;
+        }
+        match value.get("jid") {
+            Some(Value::Int(0)) => Self::NoSuchMinion,
+            Some(jid) => match jid.as_text().map(Jid::parse) {
+                Some(Ok(jid)) => {
+                    let minions = value.get("minions").and_then(Value::as_array).unwrap_or_default();
+                    let minions = minions
+                        .iter()
+                        .filter_map(Value::as_text)
+                        .map(str::to_owned)
+                        .collect();
+                    Self::Job(PublishedIn { jid, minions })
+                }
+                _ => Self::Unexpected,
+            },
+            None => Self::Unexpected,
+        }
+    }
+}
+
+/// The returns in a reply to `pub_ret`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Returned(Value);
+
+impl Returned {
+    /// Takes the verified reply.
+    #[must_use]
+    pub fn from_value(value: Value) -> Self {
+        Self(value)
+    }
+
+    /// What this minion returned, once it has.
+    #[must_use]
+    pub fn of(&self, minion: &MinionId) -> Option<&Value> {
+        self.0.get(minion.as_str())?.get("ret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_to_minion_pub_is_told_apart() {
+        let job = Value::map([
+            ("jid", Value::text("20261120184009763862")),
+            ("minions", Value::Array(vec![Value::text("minion01")])),
+        ]);
+        assert_eq!(
+            Published::from_value(&job),
+            Published::Job(PublishedIn {
+                jid: Jid::parse("20261120184009763862").unwrap(),
+                minions: vec!["minion01".to_owned()]
+            })
+        );
+        let none = Value::map([("jid", Value::Int(0)), ("minions", Value::Array(vec![]))]);
+        assert_eq!(Published::from_value(&none), Published::NoSuchMinion);
+        assert_eq!(
+            Published::from_value(&Value::Map(vec![])),
+            Published::NotPermitted
+        );
+        assert_eq!(Published::from_value(&Value::text("")), Published::HandlerFailed);
+        for odd in [
+            Value::Nil,
+            Value::text("x"),
+            Value::map([("jid", Value::text("../0"))]),
+        ] {
+            assert_eq!(Published::from_value(&odd), Published::Unexpected);
+        }
+    }
+
+    #[test]
+    fn a_return_of_another_minion_is_not_ours() {
+        let value = Value::map([("minion02", Value::map([("ret", Value::Bool(true))]))]);
+        let returned = Returned::from_value(value);
+        assert_eq!(returned.of(&MinionId::parse("minion01").unwrap()), None);
+        assert_eq!(
+            returned.of(&MinionId::parse("minion02").unwrap()),
+            Some(&Value::Bool(true))
+        );
+    }
+}
