@@ -5,3 +5,4 @@
 //! the map of the whole is `ARCHITECTURE.md`.
 
 pub mod crypto;
+pub mod zmtp;
