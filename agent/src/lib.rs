@@ -1,1 +1,14 @@
-//! saltfo
+//! What the `saltfo` binary is made of: configuration, one master at a time, the lookup over all of them.
+//!
+//! Facts flow one way: a [`config::Config`] says whom to ask and what to trust, [`master`] turns one
+//! master's bytes into a verdict, [`locate`] turns the verdicts into an answer, [`cli`] prints it and
+//! chooses the exit code.
+
+pub mod cli;
+pub mod config;
+pub mod exit;
+mod host_lock;
+pub mod locate;
+pub mod master;
+pub mod probe;
+pub mod state;

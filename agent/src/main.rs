@@ -1,2 +1,7 @@
-//! Not yet written.
-fn main() {}
+//! `saltfo`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent::cli::main()
+}

@@ -1,0 +1,115 @@
+//! The command line: arguments become one checked request, a library call, a document, an exit code.
+
+mod active_master;
+mod args;
+mod document;
+mod dotenv;
+mod packaging;
+mod probe;
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing::level_filters::LevelFilter;
+
+use crate::config::{Config, ConfigError, DEFAULT_PATH, Permissions, Source};
+use crate::exit::Exit;
+use args::{Args, Command, LogFormat};
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot write {}: {source}", .file.display())]
+    Write {
+        file: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot write to stdout: {0}")]
+    Stdout(#[from] std::io::Error),
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+    #[error("cannot print the result: {0}")]
+    Print(String),
+}
+
+/// Parses the arguments, does what they say and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Wrong usage ends here, with clap's message and code 2.
+    let args = Args::parse();
+    args.common.color.write_global();
+    log_to_stderr(&args);
+    match run(&args) {
+        Ok(exit) => exit.into(),
+        Err(CliError::Stdout(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done.into(),
+        Err(error) => {
+            anstream::eprintln!("saltfo: {error}");
+            Exit::Usage.into()
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<Exit, CliError> {
+    match &args.command {
+        Command::Probe => probe::run(&args.common),
+        Command::ActiveMaster(request) => active_master::run(&args.common, request),
+        Command::Completions { shell } => packaging::completions(*shell),
+        Command::Man { command } => packaging::man(command.as_deref()),
+    }
+}
+
+impl args::Common {
+    /// Reads the configuration that the arguments and the environment name.
+    fn config(&self) -> Result<Config, CliError> {
+        let source = match (&self.config, &self.minion_config) {
+            (Some(path), _) => Source::Saltfo(path.clone()),
+            (None, Some(path)) => Source::Minion(path.clone()),
+            (None, None) => {
+                let default = Path::new(DEFAULT_PATH);
+                if !default.exists() {
+                    return Err(ConfigError::None(default.to_owned()).into());
+                }
+                Source::Saltfo(default.to_owned())
+            }
+        };
+        let permissions = if self.insecure_permissions {
+            Permissions::Unchecked
+        } else {
+            Permissions::Checked
+        };
+        Ok(Config::load(&source, permissions)?)
+    }
+}
+
+/// One thread is enough: what there is to do is wait.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)
+}
+
+fn log_to_stderr(args: &Args) {
+    let level = match args.common.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr);
+    match args.common.log_format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+            builder
+                .with_target(false)
+                .with_ansi(colour && std::io::stderr().is_terminal())
+                .init();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The arguments, their help and their examples.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use colorchoice_clap::Color;
+use proto::message::MinionId;
+
+/// Multi-master failover for Salt: which master has the minion, proven by a round trip
+#[derive(Debug, Parser)]
+#[command(name = "saltfo", version, about, max_term_width = 100, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  saltfo active-master minion01                          print the master that minion01 answers through
+  saltfo --config xyz/saltfo.yaml probe                  look at every master of the client Xyz
+  saltfo --minion-config /etc/salt/minion probe          speak as the minion of this host
+
+Exit codes:
+  0  done
+  2  usage or configuration; nothing was sent
+  3  the minion answers through no master
+  4  no master could be reached
+  5  a master failed verification, and no verified master has the minion
+  6  refused: our key is not accepted there, or `peer:` does not allow this function";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Masters and identity from this saltfo.yaml [default: /etc/saltfo/saltfo.yaml]
+    #[arg(long, value_name = "FILE", env = "SALTFO_CONFIG", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Masters and identity of a salt-minion, from its own configuration
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) minion_config: Option<PathBuf>,
+    /// Form of the result on stdout
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text", global = true)]
+    pub(crate) out: Out,
+    /// Give up after so many seconds; fractions are taken
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, global = true)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) color: Color,
+    /// Say more on stderr: each master's verdict (-v), each step (-vv)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// Form of log lines on stderr
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text", global = true)]
+    pub(crate) log_format: LogFormat,
+    /// Accept a private key that others than its owner can read
+    #[arg(long, global = true)]
+    pub(crate) insecure_permissions: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look at every master: reachable? verified? key accepted? how fast?
+    #[command(after_help = PROBE_HELP)]
+    Probe,
+    /// Print the name of the master through which a minion answers now, and nothing else
+    #[command(after_help = ACTIVE_MASTER_HELP)]
+    ActiveMaster(ActiveMaster),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  saltfo completions bash > /etc/bash_completion.d/saltfo")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page
+    #[command(after_help = "Examples:\n  saltfo man > saltfo.1\n  saltfo man active-master | man -l -")]
+    Man {
+        /// Of this command [default: of saltfo itself]
+        command: Option<String>,
+    },
+}
+
+const PROBE_HELP: &str = "\
+Signs in at each master and sends one small encrypted request; pings the publish port. Publishes nothing.
+
+Examples:
+  saltfo probe
+  saltfo probe --out json --timeout 3
+
+Exit codes: 0 if no master is worse than unreachable and one at least is verified; else 4, 5 or 6.";
+
+const ACTIVE_MASTER_HELP: &str = "\
+Asks all masters at once: signs in, verifies, publishes test.ping for this one id and waits for the return.
+The first verified answer wins; a dead, hung or lying other master costs nothing.
+
+Examples:
+  saltfo active-master minion01
+  saltfo active-master minion01 --out json --timeout 5
+  saltfo active-master minion01 --dotenv active.env      (GitLab's dotenv report)
+  saltfo active-master -L minion01,minion02";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ActiveMaster {
+    /// The id of one minion; patterns are refused
+    #[arg(
+        value_name = "MINION",
+        required_unless_present = "list",
+        conflicts_with = "list"
+    )]
+    pub(crate) minion: Option<MinionId>,
+    /// Several minions at once: a line MINION<tab>MASTER for each, the worst exit code
+    #[arg(short = 'L', long, value_name = "MINION,…", value_delimiter = ',')]
+    pub(crate) list: Vec<MinionId>,
+    /// Also write SALTFO_MINION, SALTFO_ACTIVE_MASTER and SALTFO_ACTIVE_MASTER_ADDRESS to this file
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub(crate) dotenv: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Out {
+    Text,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// More than a day is a mistake.
+const LONGEST: f64 = 86_400.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds above 0, at most 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pattern_is_an_error_and_not_a_glob() {
+        for pattern in ["*", "web?", "a,b", "../x"] {
+            assert!(
+                Args::try_parse_from(["saltfo", "active-master", pattern]).is_err(),
+                "{pattern}"
+            );
+        }
+        assert!(Args::try_parse_from(["saltfo", "active-master", "-L", "a,*"]).is_err());
+        assert!(Args::try_parse_from(["saltfo", "active-master", "-L", "a,b"]).is_ok());
+    }
+
+    #[test]
+    fn a_timeout_is_a_positive_number_of_seconds() {
+        for text in ["0", "-1", "nan", "inf", "1e9", "x"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+    }
+}

@@ -1,0 +1,109 @@
+//! Where the masters and our identity come from: raw files become one checked [`Config`], once.
+
+mod error;
+mod key_file;
+mod minion;
+mod names;
+mod saltfo_yaml;
+
+use std::path::{Path, PathBuf};
+
+use proto::auth::{Algorithms, Identity, Trust};
+
+pub use error::ConfigError;
+pub use names::{Host, HostError};
+
+/// Where `saltfo.yaml` is looked for when nothing is said.
+pub const DEFAULT_PATH: &str = "/etc/saltfo/saltfo.yaml";
+
+/// Salt's port for publications.
+const PUBLISH_PORT: u16 = 4505;
+/// Salt's port for requests.
+const MASTER_PORT: u16 = 4506;
+
+/// Everything that is needed to ask the masters of one client; all of it has been checked.
+pub struct Config {
+    /// Who we are.
+    pub identity: Identity,
+    /// What we ask masters to encrypt and sign with.
+    pub algorithms: Algorithms,
+    /// The masters, in the order of the file; at least one, each name once.
+    pub masters: Vec<MasterConfig>,
+}
+
+/// One master.
+#[derive(Debug, Clone)]
+pub struct MasterConfig {
+    /// What is printed for it.
+    pub name: Host,
+    /// Where it is; a name is resolved afresh at each connect.
+    pub address: Host,
+    /// Its `publish_port`.
+    pub publish_port: u16,
+    /// Its `ret_port`, which minions call `master_port`.
+    pub master_port: u16,
+    /// What makes it genuine.
+    pub trust: Trust,
+}
+
+/// Which file to read, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A `saltfo.yaml`.
+    Saltfo(PathBuf),
+    /// A salt-minion's own configuration.
+    Minion(PathBuf),
+}
+
+/// Whether a private key may be readable by others than its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permissions {
+    /// It may not: the default.
+    Checked,
+    /// It may: `--insecure-permissions`.
+    Unchecked,
+}
+
+impl Config {
+    /// Reads and checks everything; nothing is sent.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file, the place in it and the remedy.
+    pub fn load(source: &Source, permissions: Permissions) -> Result<Self, ConfigError> {
+        let config = match source {
+            Source::Saltfo(path) => saltfo_yaml::load(path, permissions)?,
+            Source::Minion(path) => minion::load(path, permissions)?,
+        };
+        config.check(source.path())?;
+        Ok(config)
+    }
+
+    fn check(&self, file: &Path) -> Result<(), ConfigError> {
+        let mut names: Vec<&Host> = self.masters.iter().map(|master| &master.name).collect();
+        names.sort();
+        match names
+            .windows(2)
+            .find(|pair| pair.first() == pair.last())
+            .and_then(<[_]>::first)
+        {
+            Some(name) => Err(ConfigError::MasterTwice {
+                file: file.to_owned(),
+                name: name.as_str().to_owned(),
+            }),
+            None if names.is_empty() => Err(ConfigError::NoMasters {
+                file: file.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Saltfo(path) | Self::Minion(path) => path,
+        }
+    }
+}

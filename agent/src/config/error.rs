@@ -1,0 +1,156 @@
+//! What can be wrong with a configuration: always the file, where one can say so the line, and the remedy.
+
+use std::path::{Path, PathBuf};
+
+use proto::auth::NoAnchor;
+use proto::crypto::{KeyError, UnsupportedAlgorithm};
+use proto::message::MinionIdError;
+
+use super::HostError;
+
+/// A place in a YAML file, counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Line.
+    pub line: u64,
+    /// Column.
+    pub column: u64,
+}
+
+impl Place {
+    pub(super) fn new(file: &Path, location: serde_saphyr::Location) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: location.line(),
+            column: location.column(),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// Why there is no configuration. Nothing has been sent to anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No file was named and the default one does not exist.
+    #[error(
+        "no configuration: {} does not exist; name one with --config FILE (or SALTFO_CONFIG), or use a \
+         salt-minion's own with --minion-config FILE",
+        .0.display()
+    )]
+    None(PathBuf),
+    /// A file cannot be read.
+    #[error("{}: cannot read the {what}: {source}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// A file is far too long to be what it should be.
+    #[error("{}: longer than {limit} bytes, which no {what} is", .file.display())]
+    TooLong {
+        /// The file.
+        file: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// What is accepted.
+        limit: u64,
+    },
+    /// Not YAML, an unknown or repeated key, a value of the wrong type.
+    #[error("{place}: {message}")]
+    Yaml {
+        /// Where.
+        place: Place,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// An id that is none.
+    #[error("{place}: id: {source}")]
+    Id {
+        /// Where.
+        place: Place,
+        /// Why not.
+        source: MinionIdError,
+    },
+    /// A master's name or address that is none.
+    #[error("{place}: {source}")]
+    Host {
+        /// Where.
+        place: Place,
+        /// Why not.
+        source: HostError,
+    },
+    /// An algorithm that Salt does not know.
+    #[error("{place}: {key}: {source}")]
+    Algorithm {
+        /// Where.
+        place: Place,
+        /// The option.
+        key: &'static str,
+        /// Which would do.
+        source: UnsupportedAlgorithm,
+    },
+    /// A key file or an inline key that is not a key of this kind.
+    #[error("{origin}: {key}: {source}")]
+    Key {
+        /// The file, or the place of an inline key.
+        origin: String,
+        /// Which key it should be.
+        key: &'static str,
+        /// Why it is not.
+        source: KeyError,
+    },
+    /// A private key that others can read.
+    #[error(
+        "{}: the private key is readable by others than its owner (mode {mode:04o}): run chmod 600 {}, or \
+         accept it with --insecure-permissions",
+        .file.display(), .file.display()
+    )]
+    Permissions {
+        /// The file.
+        file: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// There is nothing to check a master with.
+    #[error("{}: master {master}: {source}", .file.display())]
+    NoAnchor {
+        /// The file.
+        file: PathBuf,
+        /// The master's name.
+        master: String,
+        /// What is missing.
+        source: NoAnchor,
+    },
+    /// No masters.
+    #[error("{}: no masters: list one or two under `masters:` (`master:` in a minion's configuration)", .file.display())]
+    NoMasters {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A master twice.
+    #[error("{}: master {name} is listed twice; each name must stand for one master", .file.display())]
+    MasterTwice {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A minion's configuration without an id.
+    #[error("{}: no id: set `id:` there, or write it into {}", .file.display(), .minion_id.display())]
+    NoId {
+        /// The configuration.
+        file: PathBuf,
+        /// The file that Salt keeps the id in.
+        minion_id: PathBuf,
+    },
+}

@@ -1,0 +1,276 @@
+//! A salt-minion's own configuration: we speak as that minion, to its masters, with its keys.
+//!
+//! Salt's rules are followed where they matter here: `minion.d/*.conf` is read after the main file and
+//! wins, `root_dir` goes before `pki_dir`, a missing `id` is in the file `minion_id`. Everything else in
+//! such a file is none of our business.
+
+use std::path::{Path, PathBuf};
+
+use proto::auth::{Algorithms, Identity, Trust};
+use proto::crypto::{Fingerprint, PublicKey};
+use proto::message::MinionId;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::error::Place;
+use super::key_file::{self, TextFile};
+use super::saltfo_yaml::{algorithms, parse};
+use super::{Config, ConfigError, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions};
+
+/// The options that matter here; the many others of Salt are ignored.
+#[derive(Deserialize, Default)]
+struct Raw {
+    id: Option<Spanned<String>>,
+    master: Option<Spanned<Masters>>,
+    pki_dir: Option<PathBuf>,
+    root_dir: Option<PathBuf>,
+    default_include: Option<String>,
+    publish_port: Option<u16>,
+    master_port: Option<u16>,
+    master_sign_key_name: Option<String>,
+    master_finger: Option<Spanned<String>>,
+    encryption_algorithm: Option<Spanned<String>>,
+    signing_algorithm: Option<Spanned<String>>,
+}
+
+/// `master:` is a name or a list of names, each with an optional port.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Masters {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// An option and the file that it stands in.
+type Found<T> = Option<(PathBuf, T)>;
+
+#[derive(Default)]
+struct Merged {
+    id: Found<Spanned<String>>,
+    master: Found<Spanned<Masters>>,
+    pki_dir: Option<PathBuf>,
+    root_dir: Option<PathBuf>,
+    publish_port: Option<u16>,
+    master_port: Option<u16>,
+    master_sign_key_name: Option<String>,
+    master_finger: Found<Spanned<String>>,
+    algorithms: Algorithms,
+}
+
+pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, ConfigError> {
+    let mut merged = Merged::default();
+    let include = merged.take(path)?.unwrap_or_else(|| "minion.d/*.conf".to_owned());
+    for included in included(path, &include)? {
+        merged.take(&included)?;
+    }
+
+    let id = merged.id(path)?;
+    let pki_dir = merged.pki_dir();
+    let key = key_file::private_key(&pki_dir.join("minion.pem"), "minion key", permissions)?;
+    let identity = Identity::new(id, key, &mut rand::rng()).map_err(|source| ConfigError::Key {
+        origin: pki_dir.join("minion.pem").display().to_string(),
+        key: "minion key",
+        source,
+    })?;
+    let anchors = Anchors::read(&merged, &pki_dir)?;
+    let Some((file, master)) = &merged.master else {
+        return Err(ConfigError::NoMasters {
+            file: path.to_owned(),
+        });
+    };
+    let names = match &master.value {
+        Masters::One(name) => std::slice::from_ref(name),
+        Masters::Several(names) => names.as_slice(),
+    };
+    let place = Place::new(file, master.referenced);
+    let masters = names.iter().map(|name| anchors.master(name, &place, &merged));
+    Ok(Config {
+        identity,
+        algorithms: merged.algorithms,
+        masters: masters.collect::<Result<_, _>>()?,
+    })
+}
+
+impl Merged {
+    /// Lays the options of one file over those that are there. Gives `default_include`.
+    fn take(&mut self, path: &Path) -> Result<Option<String>, ConfigError> {
+        let file = TextFile::read(path, "minion configuration")?;
+        // An empty file is a null document.
+        let raw: Option<Raw> = if file.text.trim().is_empty() {
+            None
+        } else {
+            parse(path, &file.text)?
+        };
+        let raw = raw.unwrap_or_default();
+        let found = |value| (path.to_owned(), value);
+        self.id = raw.id.map(found).or(self.id.take());
+        self.master = raw
+            .master
+            .map(|value| (path.to_owned(), value))
+            .or(self.master.take());
+        self.pki_dir = raw.pki_dir.or(self.pki_dir.take());
+        self.root_dir = raw.root_dir.or(self.root_dir.take());
+        self.publish_port = raw.publish_port.or(self.publish_port);
+        self.master_port = raw.master_port.or(self.master_port);
+        self.master_sign_key_name = raw.master_sign_key_name.or(self.master_sign_key_name.take());
+        let found = |value| (path.to_owned(), value);
+        self.master_finger = raw.master_finger.map(found).or(self.master_finger.take());
+        let read = algorithms(
+            path,
+            raw.encryption_algorithm.as_ref(),
+            raw.signing_algorithm.as_ref(),
+        )?;
+        if raw.encryption_algorithm.is_some() {
+            self.algorithms.encryption = read.encryption;
+        }
+        if raw.signing_algorithm.is_some() {
+            self.algorithms.signing = read.signing;
+        }
+        Ok(raw.default_include)
+    }
+
+    fn id(&self, main: &Path) -> Result<MinionId, ConfigError> {
+        if let Some((file, id)) = &self.id {
+            return MinionId::parse(&id.value).map_err(|source| ConfigError::Id {
+                place: Place::new(file, id.referenced),
+                source,
+            });
+        }
+        let minion_id = main.with_file_name("minion_id");
+        if !minion_id.exists() {
+            return Err(ConfigError::NoId {
+                file: main.to_owned(),
+                minion_id,
+            });
+        }
+        let file = TextFile::read(&minion_id, "minion id")?;
+        MinionId::parse(file.text.trim()).map_err(|source| ConfigError::Id {
+            place: Place {
+                file: minion_id,
+                line: 1,
+                column: 1,
+            },
+            source,
+        })
+    }
+
+    /// `root_dir` before `pki_dir`, unless it is there already: `salt.config.prepend_root_dir`.
+    fn pki_dir(&self) -> PathBuf {
+        let pki_dir = self
+            .pki_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("/etc/salt/pki/minion"));
+        let Some(root_dir) = &self.root_dir else {
+            return pki_dir;
+        };
+        if pki_dir.starts_with(root_dir) {
+            return pki_dir;
+        }
+        root_dir.join(pki_dir.strip_prefix("/").unwrap_or(&pki_dir))
+    }
+}
+
+/// The files that `default_include` stands for, in Salt's order: sorted by name.
+///
+/// A missing folder is none, as for Salt. Only a pattern in the last part is understood.
+fn included(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let pattern = main.parent().unwrap_or(Path::new("")).join(pattern);
+    let (Some(folder), Some(name)) = (
+        pattern.parent(),
+        pattern.file_name().and_then(|name| name.to_str()),
+    ) else {
+        return Ok(Vec::new());
+    };
+    let (prefix, suffix) = name.split_once('*').unwrap_or((name, ""));
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(Vec::new());
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| ConfigError::Unreadable {
+            file: folder.to_owned(),
+            what: "folder of included files",
+            source,
+        })?;
+        // Salt leaves its own schedule file out of what it reads here.
+        if let Some(name) = entry.file_name().to_str()
+            && name.starts_with(prefix)
+            && name.ends_with(suffix)
+            && name != "_schedule.conf"
+        {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What the minion verifies its masters with.
+struct Anchors {
+    signer: Option<PublicKey>,
+    /// The master key that the minion stored; with a signer it changes from master to master and proves nothing.
+    stored: Option<PublicKey>,
+    finger: Option<Fingerprint>,
+}
+
+impl Anchors {
+    fn read(merged: &Merged, pki_dir: &Path) -> Result<Self, ConfigError> {
+        let name = merged.master_sign_key_name.as_deref().unwrap_or("master_sign");
+        let signer = pki_dir.join(format!("{name}.pub"));
+        let signer = signer
+            .exists()
+            .then(|| key_file::public_key(&signer, "master_sign public key"))
+            .transpose()?;
+        let stored = pki_dir.join("minion_master.pub");
+        let stored = (signer.is_none() && stored.exists())
+            .then(|| key_file::public_key(&stored, "stored master key"))
+            .transpose()?;
+        let finger = match &merged.master_finger {
+            Some((file, finger)) if !finger.value.is_empty() => Some(
+                Fingerprint::parse(&finger.value).ok_or_else(|| ConfigError::Yaml {
+                    place: Place::new(file, finger.referenced),
+                    message: "master_finger: not a SHA-256 fingerprint (64 hex digits)".to_owned(),
+                })?,
+            ),
+            _ => None,
+        };
+        Ok(Self {
+            signer,
+            stored,
+            finger,
+        })
+    }
+
+    fn master(&self, entry: &str, place: &Place, merged: &Merged) -> Result<MasterConfig, ConfigError> {
+        let (name, port) = split_port(entry);
+        let name = Host::parse(name).map_err(|source| ConfigError::Host {
+            place: place.clone(),
+            source,
+        })?;
+        let trust = Trust::new(self.signer.clone(), self.stored.clone(), self.finger).map_err(|source| {
+            ConfigError::NoAnchor {
+                file: place.file.clone(),
+                master: name.as_str().to_owned(),
+                source,
+            }
+        })?;
+        Ok(MasterConfig {
+            address: name.clone(),
+            name,
+            publish_port: merged.publish_port.unwrap_or(PUBLISH_PORT),
+            master_port: port.or(merged.master_port).unwrap_or(MASTER_PORT),
+            trust,
+        })
+    }
+}
+
+/// `host`, `host:port`, `[v6]:port`; a bare IPv6 address has no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
+    }
+}

@@ -1,0 +1,296 @@
+//! Which master has the minion now: all are asked at once, the first verified answer wins.
+//!
+//! Asking a master means: sign in, publish `test.ping` for that one id, look for the return. A return is
+//! the proof: it came from the minion through this master, under keys that were verified. Nothing waits
+//! for a slow, hung or lying master; each of them is reported with the reason why it is not the answer.
+
+mod round_trip;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::message::{Jid, MinionId};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::Config;
+use crate::state::{State, Verdict};
+
+/// What a lookup found.
+#[derive(Debug)]
+pub struct Located {
+    /// One for each minion that was asked for, in that order.
+    pub answers: Vec<Answer>,
+    /// One for each master, in the order of the configuration.
+    pub masters: Vec<Asked>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is known of one minion.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The minion.
+    pub minion: MinionId,
+    /// The round trip that proves where it is; none if it answered through no master.
+    pub found: Option<Found>,
+    /// The masters, by index, that have no accepted key of it.
+    pub unknown_to: Vec<usize>,
+}
+
+/// A proven round trip.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Index of the master.
+    pub master: usize,
+    /// The job.
+    pub jid: Jid,
+    /// From the publish request until the return was read.
+    pub rtt: Duration,
+}
+
+/// What is known of one master.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// [`State::Reachable`] stands for every verified master here; which of them is active depends on the minion.
+    pub verdict: Verdict,
+    /// From the start of the connect until the sign-in was verified.
+    pub latency: Option<Duration>,
+}
+
+/// How far a master has come: what it is blamed for when somebody else was faster or time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Dialling,
+    SigningIn,
+    AwaitingTurn,
+    Publishing,
+    AwaitingReturn,
+}
+
+/// What the task of one master reports while it works.
+enum Event {
+    Stage(Stage),
+    SignedIn(Duration),
+    Unknown(MinionId),
+    Answered {
+        minion: MinionId,
+        jid: Jid,
+        rtt: Duration,
+    },
+    Ended(Verdict),
+}
+
+/// Asks all masters for the minions. Takes no longer than `timeout`.
+pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> Located {
+    let start = Instant::now();
+    let deadline = start + timeout;
+    let (reports, mut events) = mpsc::unbounded_channel();
+    let mut tasks = JoinSet::new();
+    for index in 0..config.masters.len() {
+        let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
+        tasks.spawn(async move {
+            let report = |event| {
+                // The one who listens may have its answer already.
+                let _ = reports.send((index, event));
+            };
+            let verdict = round_trip::ask(&config, index, minions, deadline, &report).await;
+            report(Event::Ended(verdict));
+        });
+    }
+    drop(reports);
+
+    let mut board = Board::new(config.masters.len(), minions);
+    while !board.is_settled() {
+        match timeout_at(deadline, events.recv()).await {
+            Ok(Some((index, event))) => board.note(index, event),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let took = start.elapsed();
+    tasks.abort_all();
+    board.conclude(config, took, Instant::now() >= deadline)
+}
+
+/// Collects what the masters' tasks report.
+struct Board {
+    answers: Vec<Answer>,
+    masters: Vec<Line>,
+}
+
+struct Line {
+    stage: Stage,
+    latency: Option<Duration>,
+    verdict: Option<Verdict>,
+}
+
+impl Board {
+    fn new(masters: usize, minions: &[MinionId]) -> Self {
+        let answer = |minion: &MinionId| Answer {
+            minion: minion.clone(),
+            found: None,
+            unknown_to: Vec::new(),
+        };
+        let line = || Line {
+            stage: Stage::Dialling,
+            latency: None,
+            verdict: None,
+        };
+        Self {
+            answers: minions.iter().map(answer).collect(),
+            masters: std::iter::repeat_with(line).take(masters).collect(),
+        }
+    }
+
+    fn note(&mut self, index: usize, event: Event) {
+        let Some(line) = self.masters.get_mut(index) else {
+            return;
+        };
+        match event {
+            Event::Stage(stage) => line.stage = stage,
+            Event::SignedIn(latency) => line.latency = Some(latency),
+            Event::Ended(verdict) => line.verdict = Some(verdict),
+            Event::Unknown(minion) => {
+                for answer in self.answers.iter_mut().filter(|answer| answer.minion == minion) {
+                    answer.unknown_to.push(index);
+                }
+            }
+            Event::Answered { minion, jid, rtt } => {
+                for answer in self.answers.iter_mut().filter(|answer| answer.minion == minion) {
+                    // The first one wins.
+                    answer.found.get_or_insert_with(|| Found {
+                        master: index,
+                        jid: jid.clone(),
+                        rtt,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether nothing that may still come can change the answer.
+    fn is_settled(&self) -> bool {
+        self.answers.iter().all(|answer| answer.found.is_some())
+            || self.masters.iter().all(|line| line.verdict.is_some())
+    }
+
+    fn conclude(self, config: &Config, took: Duration, late: bool) -> Located {
+        let winner = self.answers.iter().find_map(|answer| answer.found.as_ref());
+        let winner = winner.and_then(|found| config.masters.get(found.master));
+        let until = match winner {
+            Some(master) if !late => format!("when {} answered after {} ms", master.name, took.as_millis()),
+            _ => format!("within {} ms", took.as_millis()),
+        };
+        let masters = self.masters.into_iter().map(|line| Asked {
+            latency: line.latency,
+            verdict: line.verdict.unwrap_or_else(|| line.stage.verdict(&until, late)),
+        });
+        Located {
+            masters: masters.collect(),
+            answers: self.answers,
+            took,
+        }
+    }
+}
+
+impl Stage {
+    /// What a master is that has come this far and no further.
+    fn verdict(self, until: &str, late: bool) -> Verdict {
+        match self {
+            Self::Dialling => Verdict::because(State::Unreachable, false, format!("not connected {until}")),
+            Self::SigningIn => Verdict::because(
+                State::Hung,
+                false,
+                format!("connected, but no reply to the sign-in {until}"),
+            ),
+            Self::AwaitingTurn => Verdict::because(
+                State::Reachable,
+                true,
+                format!("another saltfo of this host was still publishing there {until}"),
+            ),
+            Self::Publishing => {
+                let state = if late { State::Hung } else { State::Reachable };
+                Verdict::because(
+                    state,
+                    true,
+                    format!("signed in, but no reply to the publish request {until}"),
+                )
+            }
+            Self::AwaitingReturn => Verdict::because(
+                State::Reachable,
+                true,
+                format!("published there, but no return {until}"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minion() -> MinionId {
+        MinionId::parse("minion01").unwrap()
+    }
+
+    fn answered(jid: &str) -> Event {
+        Event::Answered {
+            minion: minion(),
+            jid: Jid::parse(jid).unwrap(),
+            rtt: Duration::from_millis(60),
+        }
+    }
+
+    #[test]
+    fn the_first_answer_settles_it_and_stays() {
+        let mut board = Board::new(2, &[minion()]);
+        assert!(!board.is_settled());
+        board.note(1, answered("20261120184009763862"));
+        assert!(board.is_settled());
+        board.note(0, answered("20261120184009763863"));
+        assert_eq!(board.answers[0].found.as_ref().unwrap().master, 1);
+    }
+
+    #[test]
+    fn it_is_settled_when_all_masters_have_failed() {
+        let mut board = Board::new(2, &[minion()]);
+        board.note(
+            0,
+            Event::Ended(Verdict::because(State::Unreachable, false, "refused")),
+        );
+        assert!(!board.is_settled());
+        board.note(
+            1,
+            Event::Ended(Verdict::because(State::Impostor, false, "another key")),
+        );
+        assert!(board.is_settled());
+    }
+
+    #[test]
+    fn an_answer_for_another_minion_settles_nothing() {
+        let mut board = Board::new(1, &[minion()]);
+        let other = MinionId::parse("minion02").unwrap();
+        let jid = Jid::parse("20261120184009763862").unwrap();
+        board.note(
+            0,
+            Event::Answered {
+                minion: other,
+                jid,
+                rtt: Duration::ZERO,
+            },
+        );
+        assert!(!board.is_settled());
+    }
+
+    #[test]
+    fn a_master_is_blamed_for_the_step_that_it_did_not_make() {
+        let verdict = |stage: Stage, late| stage.verdict("in time", late);
+        assert_eq!(verdict(Stage::Dialling, false).state, State::Unreachable);
+        assert_eq!(verdict(Stage::SigningIn, false).state, State::Hung);
+        assert!(!verdict(Stage::SigningIn, false).verified);
+        assert_eq!(verdict(Stage::Publishing, true).state, State::Hung);
+        assert_eq!(verdict(Stage::Publishing, false).state, State::Reachable);
+        assert_eq!(verdict(Stage::AwaitingReturn, true).state, State::Reachable);
+    }
+}

@@ -1,0 +1,212 @@
+//! The work of one master in a lookup: sign in, publish `test.ping`, look for the returns.
+
+use std::time::Duration;
+
+use proto::message::{Command, Jid, MinionId, Published, Returned};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Event, Stage};
+use crate::config::Config;
+use crate::host_lock::HostLock;
+use crate::master::{self, Connection, Failure};
+use crate::state::{State, Verdict};
+
+/// Before the first look for a return. A minion takes some tens of milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Each pause is longer than the one before, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A publication that no minion heard is lost: a minion that has just changed masters missed it. `test.ping`
+/// may be published again; this is the first wait, each further one is twice as long.
+const FIRST_REPUBLISH: Duration = Duration::from_secs(2);
+
+/// Works until all minions have answered here, the master has failed, or nothing more can come.
+pub(super) async fn ask(
+    config: &Config,
+    index: usize,
+    minions: Vec<MinionId>,
+    deadline: Instant,
+    report: &(dyn Fn(Event) + Sync),
+) -> Verdict {
+    let Some(master) = config.masters.get(index) else {
+        return Verdict::because(State::Refused, false, "no such master");
+    };
+    let start = Instant::now();
+    let connection = async {
+        let dialled = master::dial(master.address.as_str(), master.master_port, deadline).await?;
+        report(Event::Stage(Stage::SigningIn));
+        Connection::sign_in(config, master, dialled, deadline).await
+    };
+    let connection = match connection.await {
+        Ok(connection) => connection,
+        Err(failure) => return failure.verdict(false),
+    };
+    report(Event::SignedIn(start.elapsed()));
+    RoundTrip {
+        connection,
+        waiting: minions,
+        jobs: Vec::new(),
+        deadline,
+        report,
+    }
+    .run()
+    .await
+}
+
+struct RoundTrip<'a> {
+    connection: Connection<'a>,
+    /// The minions that have not answered here.
+    waiting: Vec<MinionId>,
+    /// What was published, the latest last: a late return to an earlier one is as good a proof.
+    jobs: Vec<Job>,
+    deadline: Instant,
+    report: &'a (dyn Fn(Event) + Sync),
+}
+
+struct Job {
+    jid: Jid,
+    published: Instant,
+}
+
+/// Nothing more is to be done at this master.
+struct End(Verdict);
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self(failure.verdict(true))
+    }
+}
+
+impl RoundTrip<'_> {
+    async fn run(mut self) -> Verdict {
+        match self.until_all_answered().await {
+            Ok(()) => Verdict::good(State::Reachable),
+            Err(End(verdict)) => verdict,
+        }
+    }
+
+    async fn until_all_answered(&mut self) -> Result<(), End> {
+        let mut patience = FIRST_REPUBLISH;
+        while !self.waiting.is_empty() {
+            self.publish().await?;
+            let again = Instant::now() + patience;
+            patience *= 2;
+            let mut pause = FIRST_PAUSE;
+            while !self.waiting.is_empty() && Instant::now() < again {
+                sleep_until((Instant::now() + pause).min(self.deadline)).await;
+                pause = pause.mul_f64(1.4).min(LONGEST_PAUSE);
+                self.look().await?;
+                if Instant::now() >= self.deadline {
+                    return Err(End(Verdict::because(
+                        State::Reachable,
+                        true,
+                        format!("published there, but {} did not return", names(&self.waiting)),
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes once, when it is our turn at this master.
+    async fn publish(&mut self) -> Result<(), End> {
+        (self.report)(Event::Stage(Stage::AwaitingTurn));
+        let turn = HostLock::acquire(self.connection.peer(), self.deadline)
+            .await
+            .map_err(|_| {
+                End(Verdict::because(
+                    State::Reachable,
+                    true,
+                    "signed in, but other saltfo processes of this host kept publishing there",
+                ))
+            })?;
+        (self.report)(Event::Stage(Stage::Publishing));
+        let published = Instant::now();
+        let command = Command::MinionPub {
+            function: "test.ping",
+            arguments: &[],
+            minions: &self.waiting,
+        };
+        let reply = self.connection.ask(&command, self.deadline).await?;
+        drop(turn);
+        match Published::from_value(&reply) {
+            Published::Job(job) => {
+                let known = |minion: &MinionId| job.minions.iter().any(|id| id == minion.as_str());
+                let (known, unknown) = self.waiting.drain(..).partition(known);
+                self.waiting = known;
+                self.tell_unknown(unknown);
+                self.jobs.push(Job {
+                    jid: job.jid,
+                    published,
+                });
+                (self.report)(Event::Stage(Stage::AwaitingReturn));
+                Ok(())
+            }
+            Published::NoSuchMinion => {
+                let unknown = std::mem::take(&mut self.waiting);
+                let why = format!("has no accepted key of {}", names(&unknown));
+                self.tell_unknown(unknown);
+                Err(End(Verdict::because(State::UnknownMinion, true, why)))
+            }
+            Published::NotPermitted => Err(End(Verdict::because(
+                State::Refused,
+                true,
+                format!(
+                    "does not let {id} publish test.ping: add `peer: {{'^{pattern}$': ['test\\.ping$']}}` to its configuration",
+                    id = self.connection.id(),
+                    pattern = self.connection.id().as_str().replace('.', "\\."),
+                ),
+            ))),
+            // The job may have started: with test.ping that does no harm, so there will be another try.
+            Published::HandlerFailed => {
+                tracing::debug!("the master's handler failed to publish");
+                Ok(())
+            }
+            Published::Unexpected => Err(End(Verdict::because(
+                State::Refused,
+                true,
+                "gave an answer to minion_pub that no release gives",
+            ))),
+        }
+    }
+
+    /// Looks once for the returns of every job.
+    async fn look(&mut self) -> Result<(), End> {
+        for job in self.jobs.iter().rev() {
+            if self.waiting.is_empty() {
+                break;
+            }
+            let reply = self
+                .connection
+                .ask(&Command::PubRet { jid: &job.jid }, self.deadline)
+                .await?;
+            let returned = Returned::from_value(reply);
+            let rtt = job.published.elapsed();
+            self.waiting.retain(|minion| {
+                let answered = returned.of(minion).is_some();
+                if answered {
+                    (self.report)(Event::Answered {
+                        minion: minion.clone(),
+                        jid: job.jid.clone(),
+                        rtt,
+                    });
+                }
+                !answered
+            });
+        }
+        Ok(())
+    }
+
+    fn tell_unknown(&self, unknown: Vec<MinionId>) {
+        for minion in unknown {
+            (self.report)(Event::Unknown(minion));
+        }
+    }
+}
+
+fn names(minions: &[MinionId]) -> String {
+    minions
+        .iter()
+        .map(MinionId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

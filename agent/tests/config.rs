@@ -1,0 +1,290 @@
+//! Configuration files: what is read from them, and what is said of bad ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use agent::config::{Config, Permissions, Source};
+use proto::crypto::{PrivateKey, SigningAlgorithm};
+use tempfile::TempDir;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(folder.path("pki")).unwrap();
+        let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
+        folder.write("pki/minion.pem", &key.to_pkcs1_pem().unwrap(), 0o400);
+        folder.write("pki/master_sign.pub", &key.public_key().to_pem().unwrap(), 0o644);
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.path(name);
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn saltfo(&self, text: &str) -> Result<Config, String> {
+        let path = self.write("saltfo.yaml", text, 0o600);
+        load(&Source::Saltfo(path))
+    }
+
+    fn minion(&self, text: &str) -> Result<Config, String> {
+        let path = self.write("minion", text, 0o644);
+        load(&Source::Minion(path))
+    }
+}
+
+fn load(source: &Source) -> Result<Config, String> {
+    Config::load(source, Permissions::Checked).map_err(|error| error.to_string())
+}
+
+fn refused(loaded: Result<Config, String>) -> String {
+    match loaded {
+        Ok(_) => panic!("should have been refused"),
+        Err(error) => error,
+    }
+}
+
+const GOOD: &str = "\
+id: pipeline.xyz
+pki:
+  minion_pem: pki/minion.pem
+  master_sign_pub: pki/master_sign.pub
+masters:
+  - name: salt1.xyz.example
+    address: 10.0.0.11
+  - name: salt2.xyz.example
+    master_port: 14506
+signing_algorithm: PKCS1v15-SHA224
+sidecar: {mode: observe}
+";
+
+#[test]
+fn a_good_file_is_read_with_its_defaults() {
+    let config = Folder::new().saltfo(GOOD).unwrap();
+    assert_eq!(config.identity.id().as_str(), "pipeline.xyz");
+    assert_eq!(config.algorithms.signing, SigningAlgorithm::Pkcs1v15Sha224);
+    let [one, two] = config.masters.as_slice() else {
+        panic!("two masters")
+    };
+    assert_eq!(
+        (one.name.as_str(), one.address.as_str()),
+        ("salt1.xyz.example", "10.0.0.11")
+    );
+    assert_eq!((one.publish_port, one.master_port), (4505, 4506));
+    assert_eq!(
+        (two.address.as_str(), two.master_port),
+        ("salt2.xyz.example", 14506)
+    );
+}
+
+#[test]
+fn keys_can_stand_in_the_file() {
+    let folder = Folder::new();
+    let indent = |path: &str| {
+        let text = fs::read_to_string(folder.path(path)).unwrap();
+        text.lines()
+            .map(|line| format!("    {line}\n"))
+            .collect::<String>()
+    };
+    let text = GOOD
+        .replace("pki/minion.pem", &format!("|\n{}", indent("pki/minion.pem")))
+        .replace(
+            "pki/master_sign.pub",
+            &format!("|\n{}", indent("pki/master_sign.pub")),
+        );
+    assert!(folder.saltfo(&text).is_ok());
+    // Then the file is as private as the key.
+    let path = folder.write("saltfo.yaml", &text, 0o644);
+    let error = refused(load(&Source::Saltfo(path.clone())));
+    assert!(
+        error.contains("readable by others") && error.contains("chmod 600"),
+        "{error}"
+    );
+    assert!(Config::load(&Source::Saltfo(path), Permissions::Unchecked).is_ok());
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_the_place() {
+    let folder = Folder::new();
+    let error = refused(folder.saltfo(&GOOD.replace("    address:", "    adress:")));
+    assert!(
+        error.contains("saltfo.yaml:7:5") && error.contains("adress"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_repeated_key_and_bad_yaml_are_errors_that_name_the_place() {
+    let folder = Folder::new();
+    let error = refused(folder.saltfo(&format!("{GOOD}id: again\n")));
+    assert!(error.contains("saltfo.yaml:12:"), "{error}");
+    let error = refused(folder.saltfo(&GOOD.replace("masters:", "\tmasters:")));
+    assert!(error.contains("saltfo.yaml:"), "{error}");
+    let error = refused(folder.saltfo(&GOOD.replace("14506", "145060")));
+    assert!(error.contains("saltfo.yaml:9:"), "{error}");
+}
+
+#[test]
+fn bad_values_are_errors_that_say_what_would_do() {
+    let folder = Folder::new();
+    let replaced = |from: &str, to: &str| refused(folder.saltfo(&GOOD.replace(from, to)));
+    let error = replaced("id: pipeline.xyz", "id: 'pipe*'");
+    assert!(
+        error.contains("saltfo.yaml:1:5") && error.contains("pattern"),
+        "{error}"
+    );
+    let error = replaced("PKCS1v15-SHA224", "PKCS1v15-SHA256");
+    assert!(error.contains("PKCS1v15-SHA1 or PKCS1v15-SHA224"), "{error}");
+    let error = replaced("10.0.0.11", "'10.0.0.11; rm'");
+    assert!(
+        error.contains("saltfo.yaml:7:14") && error.contains("neither a host name"),
+        "{error}"
+    );
+    let error = replaced("salt2.xyz.example", "salt1.xyz.example");
+    assert!(error.contains("listed twice"), "{error}");
+    let error = replaced("  master_sign_pub: pki/master_sign.pub\n", "");
+    assert!(error.contains("nothing to verify a master with"), "{error}");
+    let (head, _) = GOOD.split_once("masters:").unwrap();
+    let error = refused(folder.saltfo(&format!("{head}masters: []\n")));
+    assert!(error.contains("no masters"), "{error}");
+}
+
+#[test]
+fn missing_files_and_keys_of_the_wrong_kind_are_named() {
+    let folder = Folder::new();
+    let error = refused(load(&Source::Saltfo(folder.path("none.yaml"))));
+    assert!(
+        error.contains("none.yaml") && error.contains("No such file"),
+        "{error}"
+    );
+    let error = refused(folder.saltfo(&GOOD.replace("pki/minion.pem", "pki/none.pem")));
+    assert!(error.contains("pki/none.pem"), "{error}");
+    let error = refused(folder.saltfo(&GOOD.replace(
+        "master_sign_pub: pki/master_sign.pub",
+        "master_sign_pub: pki/minion.pem",
+    )));
+    assert!(
+        error.contains("this is a rsa private key, not a public key"),
+        "{error}"
+    );
+    folder.write("pki/garbage.pem", "nonsense", 0o400);
+    let error = refused(folder.saltfo(&GOOD.replace("pki/minion.pem", "pki/garbage.pem")));
+    assert!(
+        error.contains("garbage.pem") && error.contains("BEGIN RSA PRIVATE KEY"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_private_key_that_others_can_read_is_refused() {
+    let folder = Folder::new();
+    fs::set_permissions(folder.path("pki/minion.pem"), fs::Permissions::from_mode(0o440)).unwrap();
+    let error = refused(folder.saltfo(GOOD));
+    assert!(
+        error.contains("mode 0440") && error.contains("--insecure-permissions"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_far_too_long_is_refused() {
+    let folder = Folder::new();
+    let error = refused(folder.saltfo(&format!("{GOOD}#{}", "x".repeat(2 << 20))));
+    assert!(error.contains("longer than"), "{error}");
+}
+
+/// A minion's configuration, with its `pki_dir` below `root_dir` as Salt puts it.
+fn minion_folder() -> (Folder, String) {
+    let folder = Folder::new();
+    for name in ["minion.pem", "master_sign.pub"] {
+        let mode = if name == "minion.pem" { 0o400 } else { 0o644 };
+        let text = fs::read_to_string(folder.path("pki").join(name)).unwrap();
+        folder.write(&format!("etc/salt/pki/minion/{name}"), &text, mode);
+    }
+    let text = format!(
+        "id: minion01\nroot_dir: {}\nmaster:\n  - salt1.xyz.example\n  - '10.0.0.12:14506'\n\
+         master_type: failover\nverify_master_pubkey_sign: True\nmaster_alive_interval: 60\n",
+        folder.0.path().display()
+    );
+    (folder, text)
+}
+
+#[test]
+fn a_minions_configuration_is_read_as_salt_reads_it() {
+    let (folder, text) = minion_folder();
+    let config = folder.minion(&text).unwrap();
+    assert_eq!(config.identity.id().as_str(), "minion01");
+    let names: Vec<_> = config
+        .masters
+        .iter()
+        .map(|master| (master.name.as_str(), master.master_port))
+        .collect();
+    assert_eq!(names, [("salt1.xyz.example", 4506), ("10.0.0.12", 14506)]);
+}
+
+#[test]
+fn minion_d_wins_over_the_main_file_in_the_order_of_names() {
+    let (folder, text) = minion_folder();
+    folder.write("minion.d/10.conf", "id: from10\nmaster_port: 1\n", 0o644);
+    folder.write("minion.d/20.conf", "id: from20\nmaster: salt9\n", 0o644);
+    folder.write("minion.d/30.txt", "id: not-read\n", 0o644);
+    folder.write("minion.d/_schedule.conf", "id: not-read\n", 0o644);
+    folder.write("minion.d/40.conf", "# nothing\n", 0o644);
+    let config = folder.minion(&text).unwrap();
+    assert_eq!(config.identity.id().as_str(), "from20");
+    assert_eq!(config.masters[0].name.as_str(), "salt9");
+    assert_eq!(config.masters[0].master_port, 1);
+}
+
+#[test]
+fn a_minion_without_an_id_has_it_in_a_file() {
+    let (folder, text) = minion_folder();
+    let text = text.replace("id: minion01\n", "");
+    let error = refused(folder.minion(&text));
+    assert!(error.contains("no id") && error.contains("minion_id"), "{error}");
+    folder.write("minion_id", "minion07\n", 0o644);
+    assert_eq!(folder.minion(&text).unwrap().identity.id().as_str(), "minion07");
+}
+
+#[test]
+fn a_minion_that_trusts_on_first_use_is_not_followed() {
+    let (folder, text) = minion_folder();
+    fs::remove_file(folder.path("etc/salt/pki/minion/master_sign.pub")).unwrap();
+    let error = refused(folder.minion(&text));
+    assert!(error.contains("nothing to verify a master with"), "{error}");
+    // With the key that the minion stored there is something to go by.
+    fs::copy(
+        folder.path("pki/master_sign.pub"),
+        folder.path("etc/salt/pki/minion/minion_master.pub"),
+    )
+    .unwrap();
+    assert!(folder.minion(&text).is_ok());
+}
+
+#[test]
+fn a_bad_line_of_minion_d_is_named() {
+    let (folder, text) = minion_folder();
+    folder.write("minion.d/10.conf", "a: 1\nid: [\n", 0o644);
+    let error = refused(folder.minion(&text));
+    assert!(
+        error.contains(Path::new("minion.d/10.conf").to_str().unwrap()),
+        "{error}"
+    );
+}
