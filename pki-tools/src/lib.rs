@@ -1,1 +1,14 @@
-//! pki-tools
+//! Makes and keeps every key of a Salt client in its YAML file.
+//!
+//! [`client::Client`] reads a client; [`generate::run`] makes the keys that it lacks, in place, and
+//! leaves every other byte of its files as it was.
+
+pub mod client;
+mod error;
+pub mod generate;
+mod include;
+mod layout;
+mod store;
+mod yaml;
+
+pub use error::{Error, Place};

@@ -1,2 +1,7 @@
-//! Not yet written.
-fn main() {}
+//! The `pki-tools` command.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

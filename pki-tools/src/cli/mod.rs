@@ -1,0 +1,138 @@
+//! The command line: arguments to library call to exit code.
+
+mod generate;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Exit code for a usage or configuration error; nothing was written.
+const USAGE: u8 = 2;
+
+/// Makes and keeps every key of a Salt client in its YAML file.
+#[derive(Parser)]
+#[command(name = "pki-tools", version, after_help = AFTER)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER: &str = "\
+Examples:
+  pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
+  pki-tools gen --dry-run clients/*.yaml    say which are missing
+  pki-tools completions bash > /etc/bash_completion.d/pki-tools
+
+Exit codes: 0 done, 2 usage or configuration error.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make every key that is missing, in place; what is there stays byte for byte
+    Gen(generate::Args),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Gen(args) => generate::run(&args),
+        Command::Completions { shell } => print(&completions(shell)),
+        Command::Man => manual().and_then(|page| print(&page)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Tools(error)) => {
+            let style = anstyle::AnsiColor::Red.on_default().bold();
+            anstream::eprintln!("{style}error:{style:#} {error}");
+            ExitCode::from(USAGE)
+        }
+        // Whoever reads has closed the pipe, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) => {
+            anstream::eprintln!("error: cannot write the result: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Why a command did not succeed.
+enum Failure {
+    Tools(pki_tools::Error),
+    /// Standard output could not be written.
+    Output(io::Error),
+}
+
+impl From<pki_tools::Error> for Failure {
+    fn from(error: pki_tools::Error) -> Self {
+        Self::Tools(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "pki-tools", &mut script);
+    script
+}
+
+/// One page for the command and its subcommands.
+fn manual() -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let man = clap_mangen::Man::new(sub.clone());
+        writeln!(page, ".SH \"PKI\\-TOOLS {}\"", sub.get_name().to_uppercase())?;
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        if sub.get_arguments().next().is_some() {
+            man.render_options_section(&mut page)?;
+        }
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_tells_of_every_subcommand_and_its_options() {
+        let Ok(page) = manual() else { panic!("no manual") };
+        let page = String::from_utf8(page).unwrap();
+        for word in [
+            "PKI\\-TOOLS GEN",
+            "PKI\\-TOOLS COMPLETIONS",
+            "\\-\\-dry\\-run",
+            "Exit codes",
+        ] {
+            assert!(page.contains(word), "{word} is not in the page");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What can go wrong with a client's files, said with the place, the key and the remedy.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A place in a file; lines and columns count from 1, columns in characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, as it was named on the command line or in `include:`.
+    pub file: PathBuf,
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// Why a client's files were not read or not written. When it is returned no file was changed,
+/// but for [`Error::Write`], which names those that were.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{}: cannot read it: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is not UTF-8.
+    #[error("{0}: not UTF-8; save the file as UTF-8")]
+    NotUtf8(Place),
+    /// A file is not YAML.
+    #[error("{place}: {what}{}", if *tab { "; indent with spaces" } else { "" })]
+    Syntax {
+        /// Where the parser stopped.
+        place: Place,
+        /// What the parser says.
+        what: String,
+        /// A tab is in the way.
+        tab: bool,
+    },
+    /// A file holds several YAML documents.
+    #[error("{0}: a second YAML document begins here; a client's file holds one, remove the other")]
+    SeveralDocuments(Place),
+    /// A key is used twice in one mapping.
+    #[error("{second}: `{key}` is used twice in this mapping, first at {first}; remove one of them")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// Where it is first.
+        first: Place,
+        /// Where it is again.
+        second: Place,
+    },
+    /// Two assets or masters have one name.
+    #[error("{second}: `{fqdn}` is already at {first}; each asset and master needs its own fqdn")]
+    DuplicateFqdn {
+        /// The name.
+        fqdn: String,
+        /// Where it is first.
+        first: Place,
+        /// Where it is again.
+        second: Place,
+    },
+    /// A value is of the wrong kind.
+    #[error("{place}: `{key}` must be {expected}, this is {found}")]
+    WrongKind {
+        /// Where the value begins.
+        place: Place,
+        /// The key.
+        key: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A key that is needed isn't there.
+    #[error("{place}: `{key}` is missing here; it must be {expected}")]
+    Missing {
+        /// The mapping that should have it.
+        place: Place,
+        /// The key.
+        key: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The name cannot become part of a minion id.
+    #[error(
+        "{place}: no minion id can be made of the name `{name}`; write the id down: `pipeline: {{id: …}}`"
+    )]
+    Name {
+        /// Where the name stands.
+        place: Place,
+        /// The name.
+        name: String,
+    },
+    /// A public key has lost its private half.
+    #[error(
+        "{place}: `{key}` has `pub` but no `{private}`, which cannot be made from it; \
+         add `{private}`, or remove `pub` to get a new pair"
+    )]
+    PrivateMissing {
+        /// Where the pair stands.
+        place: Place,
+        /// The pair's key.
+        key: String,
+        /// The key of the private half.
+        private: &'static str,
+    },
+    /// A private RSA key of which the public half is wanted cannot be read.
+    #[error(
+        "{place}: cannot make `pub` from this `{key}`: {source}; repair it, or remove it to get a new pair"
+    )]
+    BadRsa {
+        /// Where the private half stands.
+        place: Place,
+        /// Its key.
+        key: String,
+        /// Why.
+        source: proto::crypto::KeyError,
+    },
+    /// A private OpenSSH key of which the public half is wanted cannot be read.
+    #[error(
+        "{place}: cannot make `pub` from this `{key}`: {source}; repair it, or remove it to get a new pair"
+    )]
+    BadSsh {
+        /// Where the private half stands.
+        place: Place,
+        /// Its key.
+        key: String,
+        /// Why.
+        source: ssh_key::Error,
+    },
+    /// New keys would go into a mapping that is used in several places.
+    #[error(
+        "{place}: new keys for `{key}` would go into what an anchor, alias or `<<` shares with other places; \
+         write this mapping out"
+    )]
+    Shared {
+        /// What makes it shared.
+        place: Place,
+        /// The key that is missing.
+        key: String,
+    },
+    /// New keys cannot be put there without touching something else.
+    #[error("{place}: cannot add `{key}` here: {why}")]
+    NoRoom {
+        /// Where.
+        place: Place,
+        /// The key that is missing.
+        key: String,
+        /// What is in the way, and the remedy.
+        why: &'static str,
+    },
+    /// An included file or folder isn't there.
+    #[error("{place}: `include` names {}, which cannot be read: {source}", path.display())]
+    Include {
+        /// Where it is named.
+        place: Place,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file includes itself, directly or through others.
+    #[error("{place}: {} includes itself this way; take it out of `include` or add it to `skip_files`", path.display())]
+    CircularInclude {
+        /// Where it is named.
+        place: Place,
+        /// The file that is already being read.
+        path: PathBuf,
+    },
+    /// `--only` names nothing that any of the files has.
+    #[error("no file has a master, server or key named `{0}`; name an fqdn, `master_sign` or `pipeline`")]
+    UnknownId(String),
+    /// The edited text does not say what it said before plus the new keys.
+    #[error("{}: the keys cannot be added without changing something else (near {near}); the file is untouched, \
+             put that part in plain block style", file.display())]
+    NotLossless {
+        /// The file.
+        file: PathBuf,
+        /// The key path at which old and new differ.
+        near: String,
+    },
+    /// Somebody else wrote the file meanwhile.
+    #[error("{}: somebody changed it meanwhile; nothing was written, run again", .0.display())]
+    Changed(PathBuf),
+    /// The file cannot be locked.
+    #[error("{}: cannot lock it: {source}", file.display())]
+    Lock {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("{}: cannot write it: {source} (already written: {})", file.display(), names(written))]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+        /// Files of the same run that already have their new keys.
+        written: Vec<PathBuf>,
+    },
+    /// No RSA key could be made.
+    #[error("cannot make an RSA key: {0}")]
+    MakeRsa(#[source] proto::crypto::KeyError),
+    /// No OpenSSH key could be made.
+    #[error("cannot make an OpenSSH key: {0}")]
+    MakeSsh(#[source] ssh_key::Error),
+}
+
+impl Error {
+    pub(crate) fn read(file: &Path, source: io::Error) -> Self {
+        Self::Read {
+            file: file.to_owned(),
+            source,
+        }
+    }
+}
+
+fn names(files: &[PathBuf]) -> String {
+    if files.is_empty() {
+        return "none".to_owned();
+    }
+    files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,138 @@
+//! Where a client's masters, servers and keys stand in its files.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Place};
+use crate::yaml::{Document, View};
+
+/// What there is to find in a client, without a look at the keys themselves.
+pub(crate) struct Layout<'a> {
+    pub(crate) name: Option<View<'a>>,
+    /// What `configuration_management.type` says, `None` if there is neither that nor a `salt:` mapping.
+    pub(crate) kind: Option<&'a str>,
+    /// Every `configuration_management.salt`, in the order of reading: a later one supersedes.
+    pub(crate) salt: Vec<View<'a>>,
+    pub(crate) masters: Vec<Host<'a>>,
+    /// Assets of every kind.
+    pub(crate) assets: Vec<Host<'a>>,
+}
+
+/// A master or an asset.
+pub(crate) struct Host<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) fqdn: String,
+    pub(crate) active: bool,
+    /// A server, which has keys; a service, say, has none.
+    pub(crate) server: bool,
+}
+
+impl<'a> Layout<'a> {
+    /// Looks through the documents of one client, the top file first.
+    ///
+    /// # Errors
+    /// A list where a mapping should be and the like, a server without an fqdn, two with the same.
+    pub(crate) fn of(documents: &[&'a Document]) -> Result<Self, Error> {
+        let mut layout = Self {
+            name: None,
+            kind: None,
+            salt: Vec::new(),
+            masters: Vec::new(),
+            assets: Vec::new(),
+        };
+        let mut kind = None;
+        for document in documents {
+            let Some(root) = View::root(document) else {
+                continue;
+            };
+            if root.node.is_null() {
+                continue;
+            }
+            let root = root.mapping("the file")?;
+            layout.name = layout.name.or(root.get("name"));
+            if let Some(management) = root.get("configuration_management") {
+                let management = management.mapping("configuration_management")?;
+                kind = management.get("type").or(kind);
+                if let Some(salt) = management.get("salt") {
+                    let salt = salt.mapping("salt")?;
+                    if let Some(masters) = salt.get("masters") {
+                        layout.masters = hosts(&masters, "masters")?;
+                    }
+                    layout.salt.push(salt);
+                }
+            }
+            // `servers` is the old name of `assets`.
+            for key in ["assets", "servers"] {
+                if let Some(assets) = root.get(key) {
+                    layout.assets.extend(hosts(&assets, key)?);
+                }
+            }
+        }
+        layout.kind = match kind {
+            Some(kind) => match kind.text("type")? {
+                known @ ("salt" | "salt-ssh") => Some(known),
+                _ => return Err(kind.wrong("type", "`salt` or `salt-ssh`")),
+            },
+            None if layout.salt.is_empty() => None,
+            None => Some("salt"),
+        };
+        layout.check_names()?;
+        Ok(layout)
+    }
+
+    /// The `salt:` mapping with a value at this path of keys, the last one if there are several.
+    pub(crate) fn salt_with(&self, path: &[&str]) -> Option<View<'a>> {
+        let has = |salt: &&View<'a>| {
+            path.iter()
+                .try_fold((*salt).clone(), |view, key| view.get(key))
+                .is_some()
+        };
+        self.salt.iter().rev().find(has).cloned()
+    }
+
+    fn check_names(&self) -> Result<(), Error> {
+        let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
+        for host in self
+            .masters
+            .iter()
+            .chain(&self.assets)
+            .filter(|host| !host.fqdn.is_empty())
+        {
+            let place = match host.view.find("fqdn") {
+                Some(found) => host.view.document.place(found.entry.value.start),
+                None => host.view.place(),
+            };
+            if let Some(first) = seen.insert(&host.fqdn, place.clone()) {
+                return Err(Error::DuplicateFqdn {
+                    fqdn: host.fqdn.clone(),
+                    first,
+                    second: place,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hosts<'a>(list: &View<'a>, key: &str) -> Result<Vec<Host<'a>>, Error> {
+    let mut hosts = Vec::new();
+    for view in list.items(key)? {
+        let view = view.mapping(key)?;
+        let server = view.text_of("kind")?.is_none_or(|kind| kind == "server");
+        let fqdn = view.text_of("fqdn")?.unwrap_or_default().to_owned();
+        if fqdn.is_empty() && server {
+            return Err(Error::Missing {
+                place: view.place(),
+                key: "fqdn",
+                expected: "the host's name",
+            });
+        }
+        let active = view.flag_of("active", true)?;
+        hosts.push(Host {
+            view,
+            fqdn,
+            active,
+            server,
+        });
+    }
+    Ok(hosts)
+}

@@ -1,0 +1,210 @@
+//! Files on disk: locked while they are edited, replaced as a whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::Error;
+
+/// Exclusive locks, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    /// An open file is the lock.
+    _files: Vec<File>,
+}
+
+impl Locks {
+    /// Locks files, one after the other in the order given; waits for another process that has one.
+    ///
+    /// All callers give them sorted, so that two never wait for each other.
+    pub(crate) fn take(paths: &[PathBuf]) -> Result<Self, Error> {
+        let locked = paths.iter().map(|path| {
+            lock(path).map_err(|source| Error::Lock {
+                file: path.clone(),
+                source,
+            })
+        });
+        Ok(Self {
+            _files: locked.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn lock(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::open(path)?;
+        file.lock()?;
+        // Who had the lock before has put a new file in its place: that one counts.
+        if same(&file.metadata()?, &fs::metadata(path)?) {
+            return Ok(file);
+        }
+    }
+}
+
+fn same(a: &Metadata, b: &Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// A file to be replaced.
+pub(crate) struct Replacement<'a> {
+    /// Its real path.
+    pub(crate) path: &'a Path,
+    pub(crate) old: &'a str,
+    pub(crate) new: &'a str,
+}
+
+/// Replaces files. All are written aside first, then renamed: each is either old or new at any time.
+///
+/// # Errors
+/// [`Error::Changed`] if one is not what it was when read, [`Error::Write`]. The files that were
+/// already replaced are named in it; without any, nothing was changed.
+pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
+    let fail = |file: &Path, source, written: &[PathBuf]| Error::Write {
+        file: file.to_owned(),
+        source,
+        written: written.to_vec(),
+    };
+    let mut aside = Vec::new();
+    for file in files {
+        let temporary = write_aside(file.path, file.new).map_err(|e| fail(file.path, e, &[]))?;
+        aside.push((file.path, temporary));
+    }
+    for file in files {
+        let now = fs::read(file.path).map_err(|e| Error::read(file.path, e))?;
+        if now != file.old.as_bytes() {
+            return Err(Error::Changed(file.path.to_owned()));
+        }
+    }
+    let mut written = Vec::new();
+    for (path, temporary) in aside {
+        temporary
+            .persist(path)
+            .map_err(|e| fail(path, e.error, &written))?;
+        written.push(path.to_owned());
+        // The rename is only safe from a power cut once the folder is on disk.
+        File::open(folder(path))
+            .and_then(|dir| dir.sync_all())
+            .map_err(|e| fail(path, e, &written))?;
+    }
+    Ok(())
+}
+
+/// Writes a text next to a file, with the mode and owner of that file. It goes away if it isn't renamed.
+fn write_aside(path: &Path, text: &str) -> io::Result<NamedTempFile> {
+    let like = fs::metadata(path)?;
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    // The file begins with mode 0600: nobody else can open it before owner and mode are right.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempfile_in(folder(path))?;
+    temporary.write_all(text.as_bytes())?;
+    let mine = temporary.as_file().metadata()?;
+    if (mine.uid(), mine.gid()) != (like.uid(), like.gid()) {
+        fchown(temporary.as_file(), Some(like.uid()), Some(like.gid()))?;
+    }
+    temporary.as_file().set_permissions(like.permissions())?;
+    temporary.as_file().sync_all()?;
+    Ok(temporary)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// The mode bits of a file that let others than its owner read it, if any.
+pub(crate) fn readable_by_others(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o044 != 0).then_some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_since_it_was_read_is_left_alone_and_so_are_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::write(&a, "old a").unwrap();
+        fs::write(&b, "somebody else's").unwrap();
+        let files = [
+            Replacement {
+                path: &a,
+                old: "old a",
+                new: "new a",
+            },
+            Replacement {
+                path: &b,
+                old: "old b",
+                new: "new b",
+            },
+        ];
+        let error = replace(&files).unwrap_err();
+        assert!(matches!(error, Error::Changed(file) if file == b));
+        assert_eq!(fs::read_to_string(&a).unwrap(), "old a");
+        assert_eq!(fs::read_to_string(&b).unwrap(), "somebody else's");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "a temporary file was left behind"
+        );
+    }
+
+    #[test]
+    fn mode_and_owner_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let before = fs::metadata(&path).unwrap();
+        replace(&[Replacement {
+            path: &path,
+            old: "old",
+            new: "new",
+        }])
+        .unwrap();
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(
+            (after.mode(), after.uid(), after.gid()),
+            (before.mode(), before.uid(), before.gid())
+        );
+        assert_eq!(readable_by_others(&path), Some(0o640));
+    }
+
+    #[test]
+    fn who_waits_for_a_lock_gets_the_file_that_replaced_the_locked_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "old").unwrap();
+        let first = Locks::take(std::slice::from_ref(&path)).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                let locks = Locks::take(std::slice::from_ref(&path)).unwrap();
+                assert!(same(
+                    &locks._files[0].metadata().unwrap(),
+                    &fs::metadata(&path).unwrap()
+                ));
+                fs::read_to_string(&path).unwrap()
+            });
+            replace(&[Replacement {
+                path: &path,
+                old: "old",
+                new: "new",
+            }])
+            .unwrap();
+            // Gives the other a chance to queue; the outcome is the same if it is late.
+            std::thread::sleep(Duration::from_millis(20));
+            drop(first);
+            assert_eq!(second.join().unwrap(), "new");
+        });
+    }
+}

@@ -1,0 +1,152 @@
+//! The check after an edit: the new text says what the old one said, plus the new keys, and nothing else.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::{Addition, Change, Document, Edited, Entry, Kind, Node, Value};
+use crate::error::Error;
+
+/// Compares an edited text with the document that it comes from: its bytes without the edits, and its data.
+///
+/// # Errors
+/// [`Error::NotLossless`], which names the key near which they differ.
+pub(crate) fn verify(
+    document: &Document,
+    edited: &Edited,
+    changes: &BTreeMap<usize, Change<'_>>,
+    texts: &[Zeroizing<String>],
+) -> Result<(), Error> {
+    let fail = |near: String| Error::NotLossless {
+        file: document.name.clone(),
+        near,
+    };
+    if undo(edited).is_none_or(|old| *old != *document.text) {
+        return Err(fail("the beginning".to_owned()));
+    }
+    let after = match Node::parse(&edited.text) {
+        Ok(after) => after,
+        Err(_) => return Err(fail("the end".to_owned())),
+    };
+    let check = Check { changes, texts };
+    match (&document.root, &after) {
+        (None, None) => Ok(()),
+        (Some(old), Some(new)) => check.same(old, new, "").map_err(fail),
+        _ => Err(fail("the beginning".to_owned())),
+    }
+}
+
+/// The old text, recovered from the new one.
+fn undo(edited: &Edited) -> Option<Zeroizing<String>> {
+    let mut old = Zeroizing::new(String::with_capacity(edited.text.len()));
+    let mut from = 0;
+    for edit in &edited.edits {
+        old.push_str(edited.text.get(from..edit.offset)?);
+        old.push_str(&edit.replaced);
+        from = edit.offset + edit.length;
+    }
+    old.push_str(edited.text.get(from..)?);
+    Some(old)
+}
+
+struct Check<'a> {
+    changes: &'a BTreeMap<usize, Change<'a>>,
+    texts: &'a [Zeroizing<String>],
+}
+
+impl Check<'_> {
+    /// Compares two nodes; an error is the key path at which they differ.
+    fn same(&self, old: &Node, new: &Node, path: &str) -> Result<(), String> {
+        let differ = || Err(path.to_owned());
+        if (old.anchor, &old.tag) != (new.anchor, &new.tag) {
+            return differ();
+        }
+        match (&old.kind, &new.kind) {
+            (Kind::Scalar { value: a, style: s }, Kind::Scalar { value: b, style: t })
+                if a == b && s == t =>
+            {
+                Ok(())
+            }
+            (Kind::Alias(a), Kind::Alias(b)) if a == b => Ok(()),
+            (Kind::Sequence { flow: f, items: a }, Kind::Sequence { flow: g, items: b })
+                if f == g && a.len() == b.len() =>
+            {
+                let mut pairs = a.iter().zip(b).enumerate();
+                pairs.try_for_each(|(n, (a, b))| self.same(a, b, &format!("{path}[{n}]")))
+            }
+            (Kind::Mapping { flow: f, entries: a }, Kind::Mapping { flow: g, entries: b }) if f == g => {
+                self.same_entries(self.changes.get(&old.start.offset), a, b, path)
+            }
+            _ => differ(),
+        }
+    }
+
+    fn same_entries(
+        &self,
+        change: Option<&Change<'_>>,
+        old: &[Entry],
+        new: &[Entry],
+        path: &str,
+    ) -> Result<(), String> {
+        let mut added = change
+            .map(|change| change.add.as_slice())
+            .unwrap_or_default()
+            .iter();
+        let mut old = old.iter().enumerate().peekable();
+        for entry in new {
+            let key = entry.key.scalar().unwrap_or("?");
+            let path = if path.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{path}.{key}")
+            };
+            let known = old
+                .peek()
+                .is_some_and(|(_, old)| self.same(&old.key, &entry.key, &path).is_ok());
+            match old.next_if(|_| known) {
+                Some((number, old)) => {
+                    let fill = change.and_then(|c| c.fill.iter().find(|(n, _)| *n == number));
+                    match fill {
+                        Some((_, addition)) => self.is(&addition.value, &entry.value, &path)?,
+                        None => self.same(&old.value, &entry.value, &path)?,
+                    }
+                }
+                None => match added.next() {
+                    Some(addition) if addition.key == key => self.is(&addition.value, &entry.value, &path)?,
+                    _ => return Err(path),
+                },
+            }
+        }
+        match (old.next(), added.next()) {
+            (None, None) => Ok(()),
+            _ => Err(path.to_owned()),
+        }
+    }
+
+    /// Compares a new value with what it should be.
+    fn is(&self, wanted: &Value, node: &Node, path: &str) -> Result<(), String> {
+        let same = match (wanted, &node.kind) {
+            (Value::Map(wanted), Kind::Mapping { entries, .. }) => {
+                if wanted.len() != entries.len() {
+                    return Err(path.to_owned());
+                }
+                return wanted
+                    .iter()
+                    .zip(entries)
+                    .try_for_each(|(Addition { key, value, .. }, entry)| {
+                        if entry.key.scalar() != Some(key) {
+                            return Err(path.to_owned());
+                        }
+                        self.is(value, &entry.value, &format!("{path}.{key}"))
+                    });
+            }
+            (Value::Text(number), Kind::Scalar { value, .. }) => {
+                let wanted = self.texts.get(*number).map(|text| text.trim_end());
+                wanted.is_some() && value.strip_suffix('\n') == wanted
+            }
+            (Value::Word(word), Kind::Scalar { value, .. }) => value.as_str() == word,
+            _ => false,
+        };
+        if same { Ok(()) } else { Err(path.to_owned()) }
+    }
+}
