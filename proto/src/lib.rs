@@ -5,4 +5,5 @@
 //! the map of the whole is `ARCHITECTURE.md`.
 
 pub mod crypto;
+pub mod net;
 pub mod zmtp;
