@@ -171,8 +171,17 @@ impl Board {
 
     /// Whether nothing that may still come can change the answer.
     fn is_settled(&self) -> bool {
-        self.answers.iter().all(|answer| answer.found.is_some())
-            || self.masters.iter().all(|line| line.verdict.is_some())
+        let has_ended = |(index, line): (usize, &Line), answer: &Answer| {
+            line.verdict.is_some() || answer.unknown_to.contains(&index)
+        };
+        self.answers.iter().all(|answer| {
+            answer.found.is_some()
+                || self
+                    .masters
+                    .iter()
+                    .enumerate()
+                    .all(|master| has_ended(master, answer))
+        })
     }
 
     fn conclude(self, config: &Config, took: Duration, late: bool) -> Located {
@@ -281,6 +290,15 @@ mod tests {
             },
         );
         assert!(!board.is_settled());
+    }
+
+    #[test]
+    fn a_minion_that_no_master_knows_is_not_waited_for() {
+        let mut board = Board::new(2, &[minion()]);
+        board.note(0, Event::Unknown(minion()));
+        assert!(!board.is_settled());
+        board.note(1, Event::Unknown(minion()));
+        assert!(board.is_settled());
     }
 
     #[test]

@@ -73,7 +73,11 @@ fn explain(common: &Common, lookups: &[Lookup<'_>]) {
         // A master that merely does not have the minion is as it should be.
         let expected = matches!(master.state, State::Active | State::Reachable);
         if !expected || !missing.is_empty() || common.verbose > 0 {
-            let why = master.error.map(|error| format!(": {error}")).unwrap_or_default();
+            let why = master
+                .error
+                .as_ref()
+                .map(|error| format!(": {error}"))
+                .unwrap_or_default();
             anstream::eprintln!("saltfo: {}: {}{why}", master.name, master.state.name());
         }
     }

@@ -1,5 +1,6 @@
 //! The documents on stdout: their JSON shapes are part of the contract with scripts.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub(super) struct MasterLine<'a> {
     pub(super) state: State,
     pub(super) verified: bool,
     pub(super) latency_ms: Option<f64>,
-    pub(super) error: Option<&'a str>,
+    pub(super) error: Option<Cow<'a, str>>,
 }
 
 /// What `probe --out json` prints.
@@ -76,6 +77,7 @@ impl<'a> Lookup<'a> {
                         (line.state, line.error) = (State::Active, None);
                     } else if answer.unknown_to.contains(&index) {
                         line.state = State::UnknownMinion;
+                        line.error = Some(format!("has no accepted key of {}", answer.minion).into());
                     }
                     line
                 })
@@ -102,7 +104,7 @@ impl<'a> MasterLine<'a> {
             state: verdict.state,
             verified: verdict.verified,
             latency_ms: latency.map(milliseconds),
-            error: verdict.error.as_deref(),
+            error: verdict.error.as_deref().map(Cow::Borrowed),
         }
     }
 }

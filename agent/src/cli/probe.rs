@@ -50,7 +50,10 @@ fn table(document: &Probe<'_>) -> String {
             time(line.request_ms),
             time(line.publish.ping_ms),
         );
-        for why in [line.master.error, line.publish.error].into_iter().flatten() {
+        for why in [line.master.error.as_deref(), line.publish.error]
+            .into_iter()
+            .flatten()
+        {
             let _ = writeln!(text, "  {why}");
         }
     }
