@@ -1,6 +1,7 @@
 //! What several integration tests need.
 
 /// One file of golden vectors by name, without `.json`: of the folder in `SALT_VECTORS`, or of `tests/vectors`.
+#[allow(clippy::panic)] // How a test reports.
 pub(crate) fn vectors(name: &str) -> serde_json::Value {
     let folder = std::env::var("SALT_VECTORS")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors").to_owned());
