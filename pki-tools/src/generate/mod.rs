@@ -2,6 +2,8 @@
 
 mod make;
 mod plan;
+#[cfg(test)]
+mod random;
 mod report;
 mod wish;
 

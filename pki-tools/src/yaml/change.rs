@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::flow::quoted;
 use super::locate::{
-    after_colon, end_of, ends_unterminated, line_start, newline_at, next_line, past_comments,
+    after_colon, clear_indent, end_of, ends_unterminated, line_start, newline_at, next_line, past_comments,
 };
 use super::{Document, Entry, Mark, Node};
 use crate::error::Error;
@@ -289,7 +289,6 @@ impl Planner<'_> {
         }
         let indent = self.mapping.start.column + STEP;
         let end = next_line(text, token.end);
-        let at = past_comments(text, end, indent + STEP);
         let mut head = Chunk::default();
         if let Some(item) = addition.item {
             head.items.push((item, 0));
@@ -306,10 +305,18 @@ impl Planner<'_> {
             _ => token.start,
         };
         let lines = match &addition.value {
-            Value::Map(inner) => Some(self.blocks(at, indent, inner)),
+            Value::Map(inner) => {
+                let at = past_comments(text, end, indent + STEP);
+                Some((at, self.blocks(at, indent, inner)))
+            }
             Value::Text(number) => {
                 head.text.push_str(" |");
-                Some(self.lines(at, |chunk, newline| self.body(chunk, indent, newline, *number)))
+                // Its lines follow at once; deeper than usual if a comment after them would join in.
+                let indent = clear_indent(text, end, indent);
+                Some((
+                    end,
+                    self.lines(end, |chunk, newline| self.body(chunk, indent, newline, *number)),
+                ))
             }
             Value::Word(word) => {
                 head.text.push(' ');
@@ -323,7 +330,7 @@ impl Planner<'_> {
             chunk: head,
             rank: usize::MAX,
         });
-        if let Some(chunk) = lines {
+        if let Some((at, chunk)) = lines {
             patches.push(Patch {
                 at,
                 remove: 0,

@@ -32,9 +32,11 @@ pub(super) fn line_start(text: &str, offset: usize) -> usize {
 pub(super) fn end_of(text: &str, node: &Node, floor: usize) -> usize {
     match &node.kind {
         Kind::Scalar { value, .. } if node.is_block_scalar() => {
-            let blank = value.ends_with("\n\n") || value.as_str() == "\n";
+            let blank = value.ends_with("\n\n")
+                || value.as_str() == "\n"
+                || value.trim_end_matches('\n').ends_with([' ', '\t']);
             if blank {
-                // `|+` or `>+`: the empty lines belong to the text, the place after them is its end.
+                // The blank lines belong to the text (`|+`, or they are deeper than it): its end is after them.
                 return line_start(text, node.end.offset).saturating_sub(1).max(floor);
             }
             let body = text.get(node.start.offset..node.end.offset).unwrap_or_default();
@@ -77,22 +79,38 @@ pub(super) fn ends_unterminated(text: &str, node: &Node) -> bool {
 /// Steps over comments and blanks that a block scalar with this indentation would swallow if it stood
 /// right before them.
 pub(super) fn past_comments(text: &str, offset: usize, indent: usize) -> usize {
-    let mut result = offset;
+    swallowed(text, offset, indent)
+        .map(|(_, end)| end)
+        .last()
+        .unwrap_or(offset)
+}
+
+/// The indentation from which on a block scalar right before `offset` swallows nothing, at least `indent`.
+pub(super) fn clear_indent(text: &str, offset: usize, indent: usize) -> usize {
+    swallowed(text, offset, indent)
+        .map(|(width, _)| width + 1)
+        .fold(indent, usize::max)
+}
+
+/// The comments and blanks that a block scalar with this indentation would swallow: how deep each stands,
+/// and where its line ends.
+fn swallowed(text: &str, offset: usize, indent: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut at = offset;
-    for line in text.get(offset..).unwrap_or_default().split_inclusive('\n') {
-        at += line.len();
-        let content = line.trim_end_matches(['\r', '\n']);
-        let inner = content.trim_start_matches([' ', '\t']);
-        let width = content.len() - inner.len();
-        match inner.chars().next() {
-            None if width > indent => result = at,
-            None => {}
-            Some('#') if width >= indent => result = at,
-            // From the first comment that is less indented the scalar is over, whatever follows.
-            Some(_) => break,
-        }
-    }
-    result
+    let lines = text
+        .get(offset..)
+        .unwrap_or_default()
+        .split_inclusive('\n')
+        .map(move |line| {
+            at += line.len();
+            let content = line.trim_end_matches(['\r', '\n']);
+            let inner = content.trim_start_matches([' ', '\t']);
+            (inner.chars().next(), content.len() - inner.len(), at)
+        });
+    lines
+        // From the first comment that is less indented the scalar is over, whatever follows.
+        .take_while(move |(first, width, _)| first.is_none_or(|c| c == '#' && *width >= indent))
+        .filter(move |(first, width, _)| first.is_some() || *width > indent)
+        .map(|(_, width, end)| (width, end))
 }
 
 /// The offset after the colon of an entry, if it has one right after its key.
@@ -143,9 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_lines_of_a_kept_text_belong_to_it() {
+    fn the_blank_lines_of_a_text_belong_to_it() {
         assert_eq!(end("a: |+\n  t\n\n\n# tail\n"), 12);
         assert_eq!(end("b:\n  a: |+\n\n\n"), 13);
+        assert_eq!(end("a: |\n  t\n    \n\n# tail\n"), 15);
     }
 
     #[test]
@@ -154,6 +173,8 @@ mod tests {
         assert_eq!(past_comments(text, 0, 4), 23);
         assert_eq!(past_comments(text, 0, 5), 0);
         assert_eq!(past_comments("      \n\nb: 1\n", 0, 4), 7);
+        assert_eq!(clear_indent("    # deep\n# out\n      # deep\n", 0, 2), 5);
+        assert_eq!(clear_indent("  # out\n", 0, 4), 4);
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! Client files as chance writes them, and what an edit must leave true for each.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde_json::Value as Data;
+use zeroize::Zeroizing;
+
+use super::plan::Plan;
+use super::{edit, report};
+use crate::generate::Options;
+use crate::include::Sources;
+use crate::layout::Layout;
+
+/// Writes a client file; every choice that YAML leaves is made by the next of the given numbers.
+struct Writer<'a> {
+    choices: std::iter::Cycle<std::slice::Iter<'a, u8>>,
+    out: String,
+    newline: &'static str,
+}
+
+impl Writer<'_> {
+    fn choice(&mut self, n: usize) -> usize {
+        usize::from(*self.choices.next().unwrap()) % n
+    }
+
+    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.choice(of.len())]
+    }
+
+    fn line(&mut self, indent: usize, text: &str) {
+        self.out.push_str(&" ".repeat(indent));
+        self.out.push_str(text);
+        let tail = self.one_of(&["", "", "", "  # why", " #", "   "]);
+        self.out.push_str(tail);
+        self.out.push_str(self.newline);
+    }
+
+    /// Nothing, or something that isn't data.
+    fn filler(&mut self, indent: usize) {
+        for _ in 0..self.one_of(&[0, 0, 0, 1, 2]) {
+            let indent = self.one_of(&[0, indent, indent + 1, indent + 7, 40]);
+            let text = self.one_of(&["# a comment: {with, [signs", "", "#"]);
+            self.out.push_str(&" ".repeat(indent));
+            self.out.push_str(text);
+            self.out.push_str(self.newline);
+        }
+    }
+
+    fn quoted(&mut self, text: &str) -> String {
+        match self.choice(3) {
+            0 => text.to_owned(),
+            1 => format!("'{text}'"),
+            _ => format!("\"{text}\""),
+        }
+    }
+
+    /// Some keys that are not ours, at the place where the writer is.
+    fn others(&mut self, indent: usize, prefix: &str) {
+        for number in 0..self.choice(4) {
+            let key = format!("{prefix}{number}");
+            let key = self.quoted(&key);
+            let deep = indent + self.one_of(&[1, 2, 4]);
+            match self.choice(8) {
+                0 => self.line(indent, &format!("{key}: ünï # 1")),
+                1 => self.line(indent, &format!("{key}:")),
+                2 => self.line(indent, &format!("{key}: {{a: [1, '}}'], b: }}")),
+                3 => {
+                    let header = self.one_of(&["|", "|-", "|+", ">", ">-", ">+"]);
+                    self.out
+                        .push_str(&format!("{}{key}: {header}{}", " ".repeat(indent), self.newline));
+                    for text in ["text: |", "  # no comment", "", "  more"] {
+                        let pad = if text.is_empty() { 0 } else { deep };
+                        self.out
+                            .push_str(&format!("{}{text}{}", " ".repeat(pad), self.newline));
+                    }
+                    for _ in 0..self.choice(3) {
+                        self.out.push_str(self.newline);
+                    }
+                }
+                4 => {
+                    self.line(indent, &format!("{key}:"));
+                    self.line(indent, "- x");
+                    self.line(indent, "-");
+                }
+                5 => {
+                    self.line(indent, &format!("{key}:"));
+                    self.line(deep, "k: v");
+                    self.filler(deep);
+                    self.line(deep, "l:");
+                }
+                6 => {
+                    self.out
+                        .push_str(&format!("{}{key}: plain{}", " ".repeat(indent), self.newline));
+                    self.line(deep, "text");
+                }
+                _ => {
+                    self.out
+                        .push_str(&format!("{}{key}: \"quoted{}", " ".repeat(indent), self.newline));
+                    self.line(deep, "text\"");
+                }
+            }
+            self.filler(indent);
+        }
+    }
+
+    fn nothing(&mut self) -> &'static str {
+        self.one_of(&["", " ~", " null", " {}", " {  }", ""])
+    }
+
+    /// A key that should have a pair: absent, empty or half empty.
+    fn pair(&mut self, indent: usize, key: &str, private: &str) {
+        let key = self.quoted(key);
+        match self.choice(4) {
+            0 | 1 => return,
+            2 => {
+                let nothing = self.nothing();
+                self.line(indent, &format!("{key}:{nothing}"));
+            }
+            _ => {
+                self.line(indent, &format!("{key}:"));
+                let deep = indent + self.one_of(&[1, 2, 4]);
+                self.others(deep, "n");
+                let nothing = self.nothing();
+                self.line(deep, &format!("{private}:{nothing}"));
+                self.filler(deep);
+                self.others(deep, "o");
+            }
+        }
+        self.filler(indent);
+    }
+
+    fn flow_host(&mut self, fqdn: &str) -> String {
+        let empty = self.one_of(&[
+            "",
+            ", minion: ",
+            ", minion: {}",
+            ", minion",
+            ", minion: ~",
+            ", \"minion\":null",
+        ]);
+        let tail = self.one_of(&["", " ", ", ", ","]);
+        let gap = self.one_of(&["", " ", "\n         ", " # c, d: }\n          "]);
+        let gap = gap.replace('\n', self.newline);
+        let head = self.one_of(&["fqdn: ", "'fqdn': ", "\"fqdn\":"]);
+        format!("{{{gap}{head}{fqdn}{empty}{tail}{gap}}}")
+    }
+
+    fn hosts(&mut self, indent: usize, names: &[&str], master: bool) {
+        for name in names {
+            let dash = self.one_of(&["- ", "-   "]);
+            if !master && self.choice(4) == 0 {
+                let host = self.flow_host(name);
+                self.line(indent, &format!("{dash}{host}"));
+                self.filler(indent);
+                continue;
+            }
+            let name = self.quoted(name);
+            self.line(indent, &format!("{dash}fqdn: {name}"));
+            let deep = indent + dash.len();
+            self.filler(deep);
+            self.others(deep, "x");
+            if master {
+                self.pair(deep, "root_ed25519", "priv");
+                match self.choice(3) {
+                    0 => {
+                        self.line(deep, "pki:");
+                        self.filler(deep);
+                        let deeper = deep + self.one_of(&[1, 2, 4]);
+                        self.others(deeper, "p");
+                        self.line(deeper, "minion:");
+                        self.pair(deeper, "master", "pem");
+                    }
+                    1 => {
+                        let nothing = self.nothing();
+                        self.line(deep, &format!("pki:{nothing}"));
+                    }
+                    _ => {}
+                }
+            } else {
+                self.pair(deep, "minion", "pem");
+            }
+            self.others(deep, "y");
+        }
+    }
+
+    fn client(&mut self) {
+        let head = self.one_of(&["", "", "---\n", "# head\n\n", "\u{feff}", "%YAML 1.1\n---\n"]);
+        self.out.push_str(&head.replace('\n', self.newline));
+        self.line(0, "name: Xyz");
+        self.filler(0);
+        let step = self.one_of(&[1, 2, 4]);
+        self.line(0, "configuration_management:");
+        self.filler(step);
+        self.line(step, "salt:");
+        self.others(2 * step, "s");
+        self.pair(2 * step, "pki", "master_sign");
+        self.line(2 * step, "masters:");
+        let list = 2 * step + self.one_of(&[0, 2]);
+        self.hosts(list, &["m1", "m2"], true);
+        self.filler(step);
+        self.others(0, "t");
+        let key = self.one_of(&["assets:", "servers:"]);
+        self.line(0, key);
+        let list = self.one_of(&[0, 2, 3]);
+        self.hosts(list, &["a1", "a2", "a3"], false);
+        let tail = self.one_of(&["", "", "# tail\n", "...\n", "\n\n"]);
+        self.out.push_str(&tail.replace('\n', self.newline));
+        if self.choice(3) == 0 {
+            let length = self.out.trim_end_matches(['\r', '\n']).len();
+            self.out.truncate(length);
+        }
+    }
+}
+
+fn client(choices: &[u8]) -> String {
+    let newline = if choices[0].is_multiple_of(4) {
+        "\r\n"
+    } else {
+        "\n"
+    };
+    let mut writer = Writer {
+        choices: choices.iter().cycle(),
+        out: String::new(),
+        newline,
+    };
+    writer.client();
+    writer.out
+}
+
+/// Everything of the old is in the new; only nothing may have become something.
+fn kept(old: &Data, new: &Data) -> bool {
+    match (old, new) {
+        (Data::Null, _) => true,
+        (Data::Object(old), _) if old.is_empty() => true,
+        (Data::Object(old), Data::Object(new)) => old
+            .iter()
+            .all(|(key, value)| new.get(key).is_some_and(|new| kept(value, new))),
+        (Data::Array(old), Data::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| kept(old, new))
+        }
+        _ => old == new,
+    }
+}
+
+/// How many of these texts stand in the data.
+fn count(data: &Data, text: &str) -> usize {
+    match data {
+        Data::String(value) => usize::from(value.trim_end() == text),
+        Data::Array(items) => items.iter().map(|item| count(item, text)).sum(),
+        Data::Object(map) => map.values().map(|value| count(value, text)).sum(),
+        _ => 0,
+    }
+}
+
+fn load(dir: &tempfile::TempDir, text: &str) -> Sources {
+    let path: PathBuf = dir.path().join("x.yaml");
+    std::fs::write(&path, text).unwrap();
+    Sources::load(&[path]).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+fn plan(sources: &Sources) -> Plan<'_> {
+    let documents = sources.clients().next().unwrap();
+    let layout = Layout::of(&documents).unwrap_or_else(|e| panic!("{e}"));
+    let mut plan = Plan::default();
+    plan.client(&documents, &layout, &[])
+        .unwrap_or_else(|e| panic!("{e}"));
+    plan
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_file_of_any_formatting_keeps_its_bytes_and_data(choices in prop::collection::vec(any::<u8>(), 200..600)) {
+        let text = client(&choices);
+        let dir = tempfile::tempdir().unwrap();
+        let sources = load(&dir, &text);
+        let plan = plan(&sources);
+        let texts: Vec<_> = (0..2 * plan.jobs.len())
+            .map(|n| Zeroizing::new(format!("-----BEGIN {n}-----\nAAAA/+=\n-----END {n}-----")))
+            .collect();
+        let edited = edit(&sources, &plan, &texts).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        // Two masters with three pairs, three servers with one, two of the client; some may share a line.
+        prop_assert_eq!(plan.jobs.len(), 11);
+
+        let report = report(&sources, &plan, &edited, Vec::new(), &Options::default());
+        let new = edited[&0].text.as_str();
+        let mut old = new.to_owned();
+        for edit in report.edited[0].edits.iter().rev() {
+            old.replace_range(edit.offset..edit.offset + edit.length, &edit.replaced);
+        }
+        prop_assert_eq!(&old, &text);
+        let nothing = |c: char| " ~nul{}".contains(c);
+        let replaced_nothing = report.edited[0].edits.iter().all(|edit| edit.replaced.chars().all(nothing));
+        prop_assert!(replaced_nothing);
+
+        let data: Data = serde_saphyr::from_str(new).unwrap_or_else(|e| panic!("{e}\n{new}"));
+        prop_assert!(kept(&serde_saphyr::from_str(&text).unwrap(), &data), "{}\n=>\n{}", text, new);
+        for text in &texts {
+            prop_assert_eq!(count(&data, text), 1);
+        }
+        prop_assert_eq!(new.ends_with('\n'), text.ends_with('\n'));
+        if text.contains("\r\n") {
+            prop_assert!(!new.replace("\r\n", "").contains('\n'));
+        }
+        // A second run has nothing to do.
+        prop_assert!(self::plan(&load(&dir, new)).items.is_empty());
+    }
+}
