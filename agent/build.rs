@@ -9,10 +9,13 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let is = |variable: &str, value: &str| std::env::var(variable).is_ok_and(|found| found == value);
-    if !(is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu")) || !native() {
+    let gnu = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu");
+    if !(gnu && native()) {
         return;
     }
-    let Ok(found) = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output() else { return };
+    let Ok(found) = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output() else {
+        return;
+    };
     let path = String::from_utf8_lossy(&found.stdout).trim().to_owned();
     // A compiler that has none prints the bare name: then the binary needs libgcc_s, and works as well.
     if let Some(folder) = Path::new(&path).parent().filter(|folder| folder.is_absolute()) {

@@ -7,8 +7,9 @@
 pub mod cli;
 pub mod config;
 pub mod exit;
-mod host_lock;
+mod link;
 pub mod locate;
 pub mod master;
 pub mod probe;
 pub mod state;
+mod traffic;

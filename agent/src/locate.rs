@@ -72,6 +72,8 @@ enum Stage {
 /// What the task of one master reports while it works.
 enum Event {
     Stage(Stage),
+    /// Other processes of this host do, or do no longer, keep us from asking.
+    HeldUp(bool),
     SignedIn(Duration),
     Unknown(MinionId),
     Answered {
@@ -121,6 +123,7 @@ struct Board {
 
 struct Line {
     stage: Stage,
+    held_up: bool,
     latency: Option<Duration>,
     verdict: Option<Verdict>,
 }
@@ -134,6 +137,7 @@ impl Board {
         };
         let line = || Line {
             stage: Stage::Dialling,
+            held_up: false,
             latency: None,
             verdict: None,
         };
@@ -149,6 +153,7 @@ impl Board {
         };
         match event {
             Event::Stage(stage) => line.stage = stage,
+            Event::HeldUp(is) => line.held_up = is,
             Event::SignedIn(latency) => line.latency = Some(latency),
             Event::Ended(verdict) => line.verdict = Some(verdict),
             Event::Unknown(minion) => {
@@ -193,7 +198,9 @@ impl Board {
         };
         let masters = self.masters.into_iter().map(|line| Asked {
             latency: line.latency,
-            verdict: line.verdict.unwrap_or_else(|| line.stage.verdict(&until, late)),
+            verdict: line
+                .verdict
+                .unwrap_or_else(|| line.stage.verdict(&until, late, line.held_up)),
         });
         Located {
             masters: masters.collect(),
@@ -205,8 +212,15 @@ impl Board {
 
 impl Stage {
     /// What a master is that has come this far and no further.
-    fn verdict(self, until: &str, late: bool) -> Verdict {
+    fn verdict(self, until: &str, late: bool, held_up: bool) -> Verdict {
         match self {
+            Self::SigningIn if held_up => Verdict::because(
+                State::Reachable,
+                false,
+                format!(
+                    "connected, but not asked, as another saltfo of this host was publishing there {until}"
+                ),
+            ),
             Self::Dialling => Verdict::because(State::Unreachable, false, format!("not connected {until}")),
             Self::SigningIn => Verdict::because(
                 State::Hung,
@@ -303,10 +317,14 @@ mod tests {
 
     #[test]
     fn a_master_is_blamed_for_the_step_that_it_did_not_make() {
-        let verdict = |stage: Stage, late| stage.verdict("in time", late);
+        let verdict = |stage: Stage, late| stage.verdict("in time", late, false);
         assert_eq!(verdict(Stage::Dialling, false).state, State::Unreachable);
         assert_eq!(verdict(Stage::SigningIn, false).state, State::Hung);
         assert!(!verdict(Stage::SigningIn, false).verified);
+        assert_eq!(
+            Stage::SigningIn.verdict("in time", false, true).state,
+            State::Reachable
+        );
         assert_eq!(verdict(Stage::Publishing, true).state, State::Hung);
         assert_eq!(verdict(Stage::Publishing, false).state, State::Reachable);
         assert_eq!(verdict(Stage::AwaitingReturn, true).state, State::Reachable);

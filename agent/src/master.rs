@@ -1,20 +1,17 @@
 //! One master: connect, sign in, ask. What goes wrong becomes a [`Verdict`] with the blame in it.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proto::auth::{SignIn, SignInError};
 use proto::message::{Command, MinionId, Value};
-use proto::net::{Dialled, NetError, Options, Requester};
+use proto::net::{Dialled, NetError};
 use proto::session::{CannotEncrypt, ReplyError, Session};
-use proto::zmtp::{Limits, SocketType};
 use tokio::time::Instant;
 
 use crate::config::{Config, MasterConfig};
+use crate::link::{self, HeldUp, Link};
 use crate::state::{State, Verdict};
 
-/// The longest message that a peer may send before it has proved who it is. Sign-in replies have 2 kB.
-const UNVERIFIED_MESSAGE: usize = 64 * 1024;
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
 const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
 
@@ -22,9 +19,8 @@ const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400
 pub struct Connection<'a> {
     config: &'a Config,
     master: &'a MasterConfig,
-    requester: Requester,
+    link: Link<'a>,
     session: Session,
-    peer: SocketAddr,
 }
 
 /// Why a master gave no answer.
@@ -42,12 +38,15 @@ pub enum Failure {
     /// Our clock is behind the master's by more than its `request_server_ttl` allows.
     #[error(
         "the master refuses our requests as too old: our clock is behind by more than its request_server_ttl \
-         (a request dated {}ahead was taken); set the clock, for instance with NTP", .ahead.map(span).unwrap_or_default()
+         (one dated {} ahead was taken); set the clock, for instance with NTP", span(*.ahead)
     )]
     Clock {
         /// By how much a request had to be dated ahead, in seconds.
-        ahead: Option<i64>,
+        ahead: i64,
     },
+    /// Other processes of this host did not let us publish.
+    #[error("signed in, but other saltfo processes of this host kept publishing there")]
+    NoTurn,
     /// The system gave no randomness.
     #[error(transparent)]
     Encrypt(#[from] CannotEncrypt),
@@ -68,6 +67,7 @@ impl Failure {
             ),
             Self::Reply(error) => (State::from(error), signed_in),
             Self::Clock { .. } => (State::Refused, true),
+            Self::NoTurn => (State::Reachable, signed_in),
             Self::Encrypt(_) => (State::Refused, signed_in),
         };
         let verified = verified && state != State::Impostor;
@@ -79,36 +79,31 @@ impl Failure {
 ///
 /// # Errors
 /// [`Failure::Net`].
-pub async fn dial(address: &str, port: u16, deadline: Instant) -> Result<Dialled, Failure> {
-    Ok(proto::net::dial(address, port, &Options::default(), deadline).await?)
+pub async fn dial(master: &MasterConfig, deadline: Instant) -> Result<Dialled, Failure> {
+    Ok(link::dial(master, deadline).await?)
 }
 
 impl<'a> Connection<'a> {
-    /// Signs in over a connection that has just been dialled.
+    /// Signs in over a connection that has just been dialled. `held_up` is told when we wait for other
+    /// processes of this host.
     ///
     /// # Errors
     /// [`Failure`]; nothing is kept of a master that is not verified.
-    pub async fn sign_in(
+    pub(crate) async fn sign_in(
         config: &'a Config,
         master: &'a MasterConfig,
         dialled: Dialled,
+        held_up: &'a HeldUp<'a>,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let limits = Limits {
-            message: UNVERIFIED_MESSAGE,
-            ..Limits::default()
-        };
-        let channel = dialled.handshake(SocketType::Req, limits, deadline).await?;
-        let peer = channel.peer_addr()?;
-        let mut requester = Requester::new(channel);
-        let session = authenticate(config, master, &mut requester, deadline).await?;
-        requester.set_message_limit(Limits::default().message);
+        let mut link = Link::open(master, dialled, held_up, deadline).await?;
+        let session = authenticate(config, master, &mut link, deadline).await?;
+        link.trust();
         Ok(Self {
             config,
             master,
-            requester,
+            link,
             session,
-            peer,
         })
     }
 
@@ -118,19 +113,7 @@ impl<'a> Connection<'a> {
         self.config.identity.id()
     }
 
-    /// The address that was connected to.
-    #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    /// The publish port that the master announced, signed.
-    #[must_use]
-    pub fn publish_port(&self) -> Option<u16> {
-        self.session.publish_port()
-    }
-
-    /// Sends one command and gives the verified reply.
+    /// Sends a command that does no harm when it is asked twice, and gives the verified reply.
     ///
     /// Keys rotate without notice: a reply that shows it leads to one new sign-in and one repetition, which
     /// the master has not seen in any form that it could read. What fails then is an error.
@@ -138,33 +121,83 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// [`Failure`].
     pub async fn ask(&mut self, command: &Command<'_>, deadline: Instant) -> Result<Value, Failure> {
-        match self.ask_at(command, now(), deadline).await {
+        match self.ask_at(command, 0, deadline).await {
             Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
             other => return other,
         }
-        tracing::debug!(master = %self.master.name, "signing in again");
-        self.session = authenticate(self.config, self.master, &mut self.requester, deadline).await?;
-        match self.ask_at(command, now(), deadline).await {
+        self.sign_in_again(deadline).await?;
+        match self.ask_at(command, 0, deadline).await {
             Err(Failure::Reply(ReplyError::BadLoad)) => Err(self.explain_bad_load(deadline).await),
             other => other,
         }
     }
 
-    async fn ask_at(&mut self, command: &Command<'_>, ts: i64, deadline: Instant) -> Result<Value, Failure> {
-        let (awaited, request) = self.session.request(command, ts, &mut rand::rng())?;
-        let reply = self.requester.request(request, deadline).await?;
+    /// Sends a `minion_pub` when it is our turn at this master, and keeps the turn until [`Self::end_turn`].
+    ///
+    /// The request is sent once; a second time only after a reply that shows that the master could not read
+    /// the first.
+    ///
+    /// # Errors
+    /// [`Failure`]; the job may have started all the same.
+    pub async fn publish(&mut self, command: &Command<'_>, deadline: Instant) -> Result<Value, Failure> {
+        match self.publish_once(command, deadline).await {
+            Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
+            other => return other,
+        }
+        self.sign_in_again(deadline).await?;
+        match self.publish_once(command, deadline).await {
+            Err(Failure::Reply(ReplyError::BadLoad)) => Err(self.explain_bad_load(deadline).await),
+            other => other,
+        }
+    }
+
+    /// Waits until no other process of this host is publishing at this master.
+    ///
+    /// # Errors
+    /// [`Failure::NoTurn`].
+    pub async fn take_turn(&mut self, deadline: Instant) -> Result<(), Failure> {
+        self.link.take_turn(deadline).await.map_err(|_| Failure::NoTurn)
+    }
+
+    /// Lets others publish.
+    pub fn end_turn(&mut self) {
+        self.link.end_turn();
+    }
+
+    async fn publish_once(&mut self, command: &Command<'_>, deadline: Instant) -> Result<Value, Failure> {
+        let (awaited, request) = self.session.request(command, now(), &mut rand::rng())?;
+        let reply = self.link.publish(request, deadline).await?;
         Ok(self.session.open(&awaited, &reply)?)
+    }
+
+    /// `ahead`: by how many seconds the request is dated into the future.
+    async fn ask_at(
+        &mut self,
+        command: &Command<'_>,
+        ahead: i64,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        let request = || -> Result<_, Failure> {
+            Ok(self
+                .session
+                .request(command, now().saturating_add(ahead), &mut rand::rng())?)
+        };
+        let (awaited, reply) = self.link.ask(request, deadline).await?;
+        Ok(self.session.open(&awaited, &reply)?)
+    }
+
+    async fn sign_in_again(&mut self, deadline: Instant) -> Result<(), Failure> {
+        tracing::debug!(master = %self.master.name, "signing in again");
+        self.session = authenticate(self.config, self.master, &mut self.link, deadline).await?;
+        Ok(())
     }
 
     /// `bad load` right after a verified sign-in: with `request_server_ttl` masters refuse old requests, but
     /// take any from the future. So a harmless request that is dated ahead tells whether our clock is slow.
     async fn explain_bad_load(&mut self, deadline: Instant) -> Failure {
         for ahead in CLOCK_STEPS {
-            match self
-                .ask_at(&Command::FileEnvs, now().saturating_add(ahead), deadline)
-                .await
-            {
-                Ok(_) => return Failure::Clock { ahead: Some(ahead) },
+            match self.ask_at(&Command::FileEnvs, ahead, deadline).await {
+                Ok(_) => return Failure::Clock { ahead },
                 Err(Failure::Reply(ReplyError::BadLoad)) => {}
                 Err(other) => return other,
             }
@@ -176,16 +209,18 @@ impl<'a> Connection<'a> {
 async fn authenticate(
     config: &Config,
     master: &MasterConfig,
-    requester: &mut Requester,
+    link: &mut Link<'_>,
     deadline: Instant,
 ) -> Result<Session, Failure> {
-    let (sign_in, request) = SignIn::new(
-        &config.identity,
-        &master.trust,
-        config.algorithms,
-        &mut rand::rng(),
-    );
-    let reply = requester.request(request, deadline).await?;
+    let request = || {
+        Ok::<_, Failure>(SignIn::new(
+            &config.identity,
+            &master.trust,
+            config.algorithms,
+            &mut rand::rng(),
+        ))
+    };
+    let (sign_in, reply) = link.ask(request, deadline).await?;
     Ok(sign_in.finish(&reply, &mut rand::rng())?)
 }
 
@@ -199,10 +234,10 @@ fn now() -> i64 {
 
 fn span(seconds: i64) -> String {
     match seconds {
-        60 => "a minute ".to_owned(),
-        600 => "ten minutes ".to_owned(),
-        3600 => "an hour ".to_owned(),
-        86_400 => "a day ".to_owned(),
-        _ => format!("{} days ", seconds / 86_400),
+        60 => "a minute".to_owned(),
+        600 => "ten minutes".to_owned(),
+        3600 => "an hour".to_owned(),
+        86_400 => "a day".to_owned(),
+        _ => format!("{} days", seconds / 86_400),
     }
 }

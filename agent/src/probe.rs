@@ -61,8 +61,8 @@ async fn request_port(
 ) -> (Verdict, Option<Duration>, Option<Duration>) {
     let start = Instant::now();
     let connection = async {
-        let dialled = master::dial(master.address.as_str(), master.master_port, deadline).await?;
-        Connection::sign_in(config, master, dialled, deadline).await
+        let dialled = master::dial(master, deadline).await?;
+        Connection::sign_in(config, master, dialled, &|_| {}, deadline).await
     };
     let mut connection = match connection.await {
         Ok(connection) => connection,

@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Event, Stage};
 use crate::config::Config;
-use crate::host_lock::HostLock;
 use crate::master::{self, Connection, Failure};
 use crate::state::{State, Verdict};
 
@@ -15,6 +14,9 @@ use crate::state::{State, Verdict};
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Each pause is longer than the one before, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The return itself is a request to the master, which must not come between the next publish and its call:
+/// a turn ends when the return is in, or after this, when it is late or will never come here.
+const TURN: Duration = Duration::from_millis(500);
 /// A publication that no minion heard is lost: a minion that has just changed masters missed it. `test.ping`
 /// may be published again; this is the first wait, each further one is twice as long.
 const FIRST_REPUBLISH: Duration = Duration::from_secs(2);
@@ -31,10 +33,11 @@ pub(super) async fn ask(
         return Verdict::because(State::Refused, false, "no such master");
     };
     let start = Instant::now();
+    let held_up = |is: bool| report(Event::HeldUp(is));
     let connection = async {
-        let dialled = master::dial(master.address.as_str(), master.master_port, deadline).await?;
+        let dialled = master::dial(master, deadline).await?;
         report(Event::Stage(Stage::SigningIn));
-        Connection::sign_in(config, master, dialled, deadline).await
+        Connection::sign_in(config, master, dialled, &held_up, deadline).await
     };
     let connection = match connection.await {
         Ok(connection) => connection,
@@ -89,12 +92,16 @@ impl RoundTrip<'_> {
         while !self.waiting.is_empty() {
             self.publish().await?;
             let again = Instant::now() + patience;
+            let turn_ends = Instant::now() + TURN;
             patience *= 2;
             let mut pause = FIRST_PAUSE;
             while !self.waiting.is_empty() && Instant::now() < again {
                 sleep_until((Instant::now() + pause).min(self.deadline)).await;
                 pause = pause.mul_f64(1.4).min(LONGEST_PAUSE);
                 self.look().await?;
+                if Instant::now() >= turn_ends {
+                    self.connection.end_turn();
+                }
                 if Instant::now() >= self.deadline {
                     return Err(End(Verdict::because(
                         State::Reachable,
@@ -110,15 +117,7 @@ impl RoundTrip<'_> {
     /// Publishes once, when it is our turn at this master.
     async fn publish(&mut self) -> Result<(), End> {
         (self.report)(Event::Stage(Stage::AwaitingTurn));
-        let turn = HostLock::acquire(self.connection.peer(), self.deadline)
-            .await
-            .map_err(|_| {
-                End(Verdict::because(
-                    State::Reachable,
-                    true,
-                    "signed in, but other saltfo processes of this host kept publishing there",
-                ))
-            })?;
+        self.connection.take_turn(self.deadline).await?;
         (self.report)(Event::Stage(Stage::Publishing));
         let published = Instant::now();
         let command = Command::MinionPub {
@@ -126,8 +125,7 @@ impl RoundTrip<'_> {
             arguments: &[],
             minions: &self.waiting,
         };
-        let reply = self.connection.ask(&command, self.deadline).await?;
-        drop(turn);
+        let reply = self.connection.publish(&command, self.deadline).await?;
         match Published::from_value(&reply) {
             Published::Job(job) => {
                 let known = |minion: &MinionId| job.minions.iter().any(|id| id == minion.as_str());

@@ -1,0 +1,151 @@
+//! A request connection to one master that outlives a worker that does not answer.
+//!
+//! A master deals requests to its workers without looking whether they are busy, so a request can wait
+//! behind a slow one (a pillar that takes seconds) while other workers are idle. What may be asked twice
+//! is asked again, over a new connection: the next worker gets it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proto::net::{Dialled, NetError, Options, Requester};
+use proto::zmtp::{Limits, SocketType};
+use tokio::time::Instant;
+
+use crate::config::MasterConfig;
+use crate::traffic::{NotInTime, Traffic, Turn};
+
+/// The longest message that a peer may send before it has proved who it is. Sign-in replies have 2 kB.
+const UNVERIFIED_MESSAGE: usize = 64 * 1024;
+/// How long a request may go unanswered before it is asked again; twice as long each further time.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Called with true when other processes of this host hold us up, and with false when they no longer do.
+pub(crate) type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
+
+/// A request connection, made anew where that helps.
+pub(crate) struct Link<'a> {
+    master: &'a MasterConfig,
+    requester: Requester,
+    peer: SocketAddr,
+    traffic: Traffic,
+    /// Told when we begin and end to wait for other processes of this host.
+    held_up: &'a HeldUp<'a>,
+    /// Held from a publish until its return is in or is late.
+    turn: Option<Turn>,
+    limits: Limits,
+}
+
+/// Opens a TCP connection to the master's request port. Its name is resolved now.
+pub(crate) async fn dial(master: &MasterConfig, deadline: Instant) -> Result<Dialled, NetError> {
+    proto::net::dial(
+        master.address.as_str(),
+        master.master_port,
+        &Options::default(),
+        deadline,
+    )
+    .await
+}
+
+impl<'a> Link<'a> {
+    /// Shakes hands over a connection that has just been dialled.
+    pub(crate) async fn open(
+        master: &'a MasterConfig,
+        dialled: Dialled,
+        held_up: &'a HeldUp<'a>,
+        deadline: Instant,
+    ) -> Result<Self, NetError> {
+        let limits = Limits {
+            message: UNVERIFIED_MESSAGE,
+            ..Limits::default()
+        };
+        let channel = dialled.handshake(SocketType::Req, limits, deadline).await?;
+        let peer = channel.peer_addr()?;
+        let requester = Requester::new(channel);
+        Ok(Self {
+            master,
+            requester,
+            peer,
+            traffic: Traffic::to(peer),
+            held_up,
+            turn: None,
+            limits,
+        })
+    }
+
+    /// The peer has proved who it is: it may send what masters send.
+    pub(crate) fn trust(&mut self) {
+        self.limits = Limits::default();
+        self.requester.set_message_limit(self.limits.message);
+    }
+
+    /// Waits for our turn to publish. It is kept until [`Self::end_turn`], or this link is dropped.
+    pub(crate) async fn take_turn(&mut self, deadline: Instant) -> Result<(), NotInTime> {
+        self.turn = Some(self.traffic.turn(deadline).await?);
+        Ok(())
+    }
+
+    /// Lets others publish.
+    pub(crate) fn end_turn(&mut self) {
+        self.turn = None;
+    }
+
+    /// Sends a publish, once, in our turn.
+    pub(crate) async fn publish(&mut self, request: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, NetError> {
+        if let Some(turn) = &self.turn {
+            turn.begin();
+        }
+        let reply = self.requester.request(request, deadline).await?;
+        if let Some(turn) = &self.turn {
+            turn.end();
+        }
+        Ok(reply)
+    }
+
+    /// Sends a request that does no harm when it is asked twice; `request` makes a fresh one for each try.
+    pub(crate) async fn ask<A, E: From<NetError>>(
+        &mut self,
+        mut request: impl FnMut() -> Result<(A, Vec<u8>), E>,
+        deadline: Instant,
+    ) -> Result<(A, Vec<u8>), E> {
+        let mut patience = FIRST_PATIENCE;
+        let mut was_cut = false;
+        loop {
+            let pass = match self.turn {
+                Some(_) => None,
+                None => {
+                    (self.held_up)(true);
+                    let pass = self.traffic.pass().await;
+                    (self.held_up)(false);
+                    Some(pass)
+                }
+            };
+            let (awaited, payload) = request()?;
+            let until = deadline.min(Instant::now() + patience);
+            match self.requester.request(payload, until).await {
+                Ok(reply) => return Ok((awaited, reply)),
+                Err(NetError::ReplyTimeout { .. }) if until < deadline => {}
+                // Once: connections that were idle may have been forgotten by something on the way.
+                Err(NetError::Closed { .. } | NetError::Reset { .. }) if !was_cut => was_cut = true,
+                Err(error) => return Err(error.into()),
+            }
+            drop(pass);
+            tracing::debug!(master = %self.master.name, "no answer: asking again over a new connection");
+            patience *= 2;
+            self.reconnect(deadline).await?;
+        }
+    }
+
+    async fn reconnect(&mut self, deadline: Instant) -> Result<(), NetError> {
+        let channel = dial(self.master, deadline)
+            .await?
+            .handshake(SocketType::Req, self.limits, deadline)
+            .await?;
+        let peer = channel.peer_addr()?;
+        if peer != self.peer {
+            // The name has another address now, and the turn was for the old one.
+            (self.peer, self.traffic, self.turn) = (peer, Traffic::to(peer), None);
+        }
+        self.requester = Requester::new(channel);
+        Ok(())
+    }
+}

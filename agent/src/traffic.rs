@@ -1,0 +1,349 @@
+//! How the saltfo processes of one host share a master: small requests together, a publish alone.
+//!
+//! A salt-master deals requests to its workers in turn, without looking whether a worker is busy. The
+//! worker that serves a `minion_pub` calls its own master and waits for *another* worker. If enough other
+//! requests come between the two, its own call is dealt to itself: it waits for 15 to 90 s, and with it
+//! every request that is dealt to it. As many of these as there are workers, and the whole master stands
+//! still. So, over all processes of a host: at most one publish is under way per master, nothing else is
+//! asked of that master meanwhile, and the next publish waits until the first one's return is in.
+//!
+//! Two lock files per master, named after its address. A publish takes both for itself. A small request
+//! passes through the gate, then shares the road: so a waiting publish stops new requests, and begins when
+//! those under way have ended. It is `flock(2)`: a process that dies lets go.
+//!
+//! A process may end while its publish is under way, because the other master was faster. So a publish
+//! leaves its time in the gate's file until the reply is in; who finds a fresh one waits until the call
+//! behind it has been dealt.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+/// World-writable and cleared at boot on Debian and most others; else the folder for temporary files.
+const FOLDER: &str = "/run/lock";
+/// Between two tries to get a lock.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// It grows up to this. A publish takes some tens of milliseconds.
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+/// A small request waits no longer: by then the call of the publish ahead has long been dealt, and the
+/// master may be one that never answers.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The traffic of this host to one master.
+#[derive(Debug, Clone)]
+pub(crate) struct Traffic(Option<Arc<Locks>>);
+
+#[derive(Debug)]
+struct Locks {
+    gate: File,
+    road: File,
+}
+
+/// A small request under way; dropping it makes room.
+#[derive(Debug)]
+pub(crate) struct Pass(Option<Arc<Locks>>);
+
+/// A publish under way; dropping it lets others go.
+#[derive(Debug)]
+pub(crate) struct Turn(Option<Arc<Locks>>);
+
+/// The turn did not come before the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotInTime;
+
+impl Traffic {
+    /// Opens the lock files of a master.
+    ///
+    /// Where none can be had (a read-only container), goes on without and says so in the log: an answer is
+    /// worth more than order among processes that cannot be there.
+    pub(crate) fn to(master: SocketAddr) -> Self {
+        let folders = [PathBuf::from(FOLDER), std::env::temp_dir()];
+        for folder in folders {
+            match Locks::open(&folder, master) {
+                Ok(locks) => return Self(Some(Arc::new(locks))),
+                Err(error) => tracing::debug!(folder = %folder.display(), %error, "no lock files here"),
+            }
+        }
+        tracing::warn!("no folder for lock files: publishing without a lock");
+        Self(None)
+    }
+
+    /// Waits until no publish is under way; after a second, no longer.
+    pub(crate) async fn pass(&self) -> Pass {
+        let Some(locks) = &self.0 else { return Pass(None) };
+        let deadline = Instant::now() + LONGEST_WAIT;
+        if lock(deadline, || locks.gate.try_lock_shared()).await.is_err() {
+            return Pass(None);
+        }
+        let passed = lock(deadline, || locks.road.try_lock_shared()).await;
+        release(&locks.gate);
+        Pass(passed.is_ok().then(|| Arc::clone(locks)))
+    }
+
+    /// Waits for our turn to publish.
+    pub(crate) async fn turn(&self, deadline: Instant) -> Result<Turn, NotInTime> {
+        let Some(locks) = &self.0 else {
+            return Ok(Turn(None));
+        };
+        lock(deadline, || locks.gate.try_lock()).await?;
+        // From here on the drop of the turn opens the gate.
+        let turn = Turn(Some(Arc::clone(locks)));
+        lock(deadline, || locks.road.try_lock()).await?;
+        if let Some(left) = locks.left_behind() {
+            tokio::time::sleep_until(deadline.min(Instant::now() + left)).await;
+        }
+        Ok(turn)
+    }
+}
+
+impl Turn {
+    /// The publish goes out now.
+    pub(crate) fn begin(&self) {
+        if let Some(locks) = &self.0 {
+            let mark = |locks: &Locks| locks.gate.write_all_at(&now().to_be_bytes(), 0);
+            if let Err(error) = mark(locks) {
+                tracing::debug!(%error, "cannot leave a mark in the lock file of another user");
+            }
+        }
+    }
+
+    /// The reply is in.
+    pub(crate) fn end(&self) {
+        if let Some(locks) = &self.0
+            && let Err(error) = locks.gate.set_len(0)
+        {
+            tracing::debug!(%error, "cannot take back the mark in the lock file of another user");
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(locks) = &self.0 {
+            release(&locks.road);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(locks) = &self.0 {
+            release(&locks.road);
+            release(&locks.gate);
+        }
+    }
+}
+
+/// Tries until it works; the waiting of `flock` itself could not be ended at a deadline.
+async fn lock(
+    deadline: Instant,
+    mut attempt: impl FnMut() -> Result<(), TryLockError>,
+) -> Result<(), NotInTime> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, "cannot lock: going on without");
+                return Ok(());
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(NotInTime);
+        }
+        // Jittered, so that those who wait do not all come back at once.
+        let jitter = rand::rng().random_range(0.5..1.5);
+        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn release(file: &File) {
+    if let Err(error) = file.unlock() {
+        tracing::debug!(%error, "cannot unlock");
+    }
+}
+
+impl Locks {
+    fn open(folder: &Path, master: SocketAddr) -> io::Result<Self> {
+        let open = |what| {
+            open_in(
+                folder,
+                &format!("saltfo-{what}-{}-{}.lock", master.ip(), master.port()),
+            )
+        };
+        Ok(Self {
+            gate: open("gate")?,
+            road: open("road")?,
+        })
+    }
+
+    /// How long to wait for a publish whose process did not see the reply.
+    fn left_behind(&self) -> Option<Duration> {
+        let mut mark = [0; 8];
+        self.gate.read_exact_at(&mut mark, 0).ok()?;
+        // A mark from the future, or from long ago, says nothing.
+        let age = Duration::from_millis(now().checked_sub(u64::from_be_bytes(mark))?);
+        LONGEST_WAIT.checked_sub(age)
+    }
+}
+
+/// Milliseconds since 1970, for marks of a second.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Opens the file, or makes it for everybody. One that may only be read will do: `flock` asks for no more.
+///
+/// The folder is everybody's: links are not followed, a pipe does not hold us up, and what is no plain
+/// file is refused.
+fn open_in(folder: &Path, name: &str) -> io::Result<File> {
+    let path = folder.join(name);
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let open = || {
+        let writable = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(flags)
+            .open(&path);
+        match writable {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                OpenOptions::new().read(true).custom_flags(flags).open(&path)
+            }
+            opened => opened,
+        }
+    };
+    let make = || -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let made = options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .custom_flags(flags)
+            .open(&path)?;
+        // Whatever the umask says: pipelines run as different users.
+        made.set_permissions(std::fs::Permissions::from_mode(0o666))?;
+        Ok(made)
+    };
+    let file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match make() {
+            // Somebody was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open()?,
+            made => made?,
+        },
+        opened => opened?,
+    };
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::from(io::ErrorKind::InvalidInput))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traffic(folder: &Path, port: u16) -> Traffic {
+        let master = SocketAddr::from(([127, 0, 0, 1], port));
+        Traffic(Some(Arc::new(Locks::open(folder, master).unwrap())))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_publish_at_a_time_per_master() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
+        let held = one.turn(soon()).await.unwrap();
+        assert_eq!(two.turn(soon()).await.unwrap_err(), NotInTime);
+        assert!(traffic(folder.path(), 2).turn(soon()).await.is_ok());
+        drop(held);
+        assert!(two.turn(soon()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_requests_share_the_road_and_a_publish_waits_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two, three) = (
+            traffic(folder.path(), 1),
+            traffic(folder.path(), 1),
+            traffic(folder.path(), 1),
+        );
+        let (pass, other) = (one.pass().await, two.pass().await);
+        assert!(pass.0.is_some() && other.0.is_some());
+        assert_eq!(three.turn(soon()).await.unwrap_err(), NotInTime);
+        drop((pass, other));
+        assert!(three.turn(soon()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_publish_lets_no_new_request_pass_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two, three) = (
+            traffic(folder.path(), 1),
+            traffic(folder.path(), 1),
+            traffic(folder.path(), 1),
+        );
+        let pass = one.pass().await;
+        let later = Instant::now() + Duration::from_secs(60);
+        let waiting = tokio::spawn(async move { two.turn(later).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let stopped = tokio::time::timeout(Duration::from_millis(500), three.pass()).await;
+        assert!(stopped.is_err());
+        drop(pass);
+        assert!(waiting.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_request_waits_a_second_and_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
+        let _held = one.turn(soon()).await.unwrap();
+        let start = Instant::now();
+        let pass = two.pass().await;
+        assert!(pass.0.is_none());
+        assert!(start.elapsed() >= LONGEST_WAIT && start.elapsed() < LONGEST_WAIT * 2);
+    }
+
+    #[tokio::test]
+    async fn a_publish_that_was_left_behind_is_waited_for_and_an_answered_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let later = || Instant::now() + Duration::from_secs(60);
+        let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
+        let turn = one.turn(later()).await.unwrap();
+        turn.begin();
+        turn.end();
+        drop(turn);
+        assert_eq!(two.0.as_ref().unwrap().left_behind(), None);
+        let turn = one.turn(later()).await.unwrap();
+        turn.begin();
+        drop(turn);
+        assert!(two.0.as_ref().unwrap().left_behind().is_some());
+        let start = std::time::Instant::now();
+        drop(two.turn(later()).await.unwrap());
+        assert!(start.elapsed() > LONGEST_WAIT / 2);
+        assert_eq!(two.0.as_ref().unwrap().left_behind(), None);
+    }
+
+    #[test]
+    fn links_and_folders_are_no_lock_files() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", folder.path().join("link")).unwrap();
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        assert!(open_in(folder.path(), "link").is_err());
+        assert!(open_in(folder.path(), "folder").is_err());
+        assert!(open_in(folder.path(), "file").is_ok());
+    }
+}
