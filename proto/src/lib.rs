@@ -4,6 +4,13 @@
 //! randomness of its own: they are arguments. What each module relies on is told in its own page;
 //! the map of the whole is `ARCHITECTURE.md`.
 
+pub mod auth;
 pub mod crypto;
+pub mod message;
 pub mod net;
+pub mod publication;
+pub mod session;
 pub mod zmtp;
+
+#[cfg(test)]
+mod vectors;

@@ -97,7 +97,7 @@ fn encode(data: &[u8], size: usize) -> Option<Vec<u8>> {
     Some(encoded)
 }
 
-/// The data of an encoded message. Like OpenSSL, wants at least one `BB` in a message with padding.
+/// The data of an encoded message. Like OpenSSL, wants at least one `BB` and some data in one with padding.
 fn decode(encoded: &[u8]) -> Option<&[u8]> {
     let (&last, rest) = encoded.split_last()?;
     let (&header, rest) = rest.split_first()?;
@@ -110,7 +110,7 @@ fn decode(encoded: &[u8]) -> Option<&[u8]> {
             let end = rest.iter().position(|&byte| byte != FILL)?;
             let (_, tail) = rest.split_at_checked(end)?;
             let (&end_byte, data) = tail.split_first()?;
-            (end > 0 && end_byte == FILL_END).then_some(data)
+            (end > 0 && end_byte == FILL_END && !data.is_empty()).then_some(data)
         }
         _ => None,
     }
