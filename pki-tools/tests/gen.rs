@@ -289,6 +289,31 @@ fn a_public_half_that_is_missing_is_made_from_the_private_one() {
 }
 
 #[test]
+fn an_openssh_public_half_is_made_from_the_private_one_with_its_comment() {
+    let sandbox = Sandbox::with(&[]);
+    let made_key = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "root@elsewhere", "-f"])
+        .arg(sandbox.path("id"))
+        .status()
+        .unwrap();
+    assert!(made_key.success());
+    let private = indented(&sandbox.read("id"), 12);
+    let text = format!(
+        "name: Xyz\nconfiguration_management:\n  salt:\n    masters:\n      - fqdn: m1\n        root_ed25519:\n          priv: |\n{private}"
+    );
+    fs::write(sandbox.path("x.yaml"), &text).unwrap();
+    let report = sandbox.report(&["--only", "m1", "x.yaml"]);
+    assert_eq!(report["made"][0]["what"], "ssh_public");
+    let after = sandbox.read("x.yaml");
+    assert_eq!(undo(&report, "x.yaml", &after), text);
+    let master = &data(&after)["configuration_management"]["salt"]["masters"][0];
+    assert_eq!(
+        master["root_ed25519"]["pub"].as_str().unwrap(),
+        sandbox.read("id.pub")
+    );
+}
+
+#[test]
 fn a_private_text_at_the_end_without_a_line_end_stays_as_it_is() {
     let pem = pkcs8();
     let text = server(&format!(
