@@ -1,1 +1,33 @@
-//! The lab
+//! A lab of real salt-masters and salt-minions, each host in a network namespace of its own.
+//!
+//! [`Lab::builder`] brings one up; [`Lab::master`] and [`Lab::minion`] give the daemons and their faults;
+//! [`Lab::command`] runs a program on a host. When the process that holds a lab ends, however it ends,
+//! every process, namespace and cable of the lab is gone.
+
+mod builder;
+mod config;
+mod daemon;
+mod folder;
+mod host;
+mod install;
+mod lab;
+mod namespaces;
+mod pki;
+mod process;
+mod progress;
+mod saltfo;
+mod version;
+mod wait;
+
+pub use builder::{LabBuilder, Settings};
+pub use daemon::Daemon;
+pub use folder::LiveLab;
+pub use host::{Host, Role};
+pub use install::Salt;
+pub use lab::Lab;
+pub use pki_tools::client::Client;
+pub use process::Process;
+pub use progress::Progress;
+pub use saltfo::find_saltfo;
+pub use version::{SaltVersion, UnknownVersion};
+pub use wait::until;

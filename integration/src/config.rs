@@ -1,0 +1,262 @@
+//! The files of a host: configuration, keys, and the folders that Salt works in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use pki_tools::client::Client;
+
+use crate::builder::Settings;
+use crate::host::{Host, MASTERS, Role};
+use crate::install::Salt;
+use crate::pki::{install_master, install_minion, make_folder, write};
+
+/// What the dispatch identity may run on minions: regular expressions, matched at their start only.
+const DISPATCH_FUNCTIONS: [&str; 7] = [
+    r"test\.ping$",
+    r"test\..*$",
+    r"saltutil\..*$",
+    r"state\..*$",
+    r"cmd\.run$",
+    r"cmd\.run_all$",
+    r"grains\..*$",
+];
+
+/// Salt's commands that get a wrapper on each host, with the daemon whose configuration they read.
+const COMMANDS: [(&str, Role); 6] = [
+    ("salt", Role::Master),
+    ("salt-run", Role::Master),
+    ("salt-key", Role::Master),
+    ("salt-master", Role::Master),
+    ("salt-call", Role::Minion),
+    ("salt-minion", Role::Minion),
+];
+
+/// Where a host keeps its files, below the lab's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct HostFolder(PathBuf);
+
+impl HostFolder {
+    pub(crate) fn of(lab: &Path, host: &str) -> Self {
+        Self(lab.join(host))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// Salt's configuration folder.
+    pub(crate) fn etc(&self) -> PathBuf {
+        self.0.join("etc/salt")
+    }
+
+    pub(crate) fn pki_dir(&self, role: &str) -> PathBuf {
+        self.etc().join("pki").join(role)
+    }
+
+    /// The daemon's own log.
+    pub(crate) fn log(&self, role: &str) -> PathBuf {
+        self.0.join("log").join(role)
+    }
+
+    /// What the daemon printed outside of its log: Python's last words.
+    pub(crate) fn output(&self, role: &str) -> PathBuf {
+        self.0.join("log").join(format!("{role}.out"))
+    }
+
+    /// Holds the id of the daemon's first process inside of the lab as long as it should run.
+    pub(crate) fn pid_file(&self, role: &str) -> PathBuf {
+        self.0.join(format!("{role}.pid"))
+    }
+
+    /// Programs that take the host's own configuration.
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.0.join("bin")
+    }
+
+    /// For the daemon's temporary files.
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+}
+
+/// The folder that both masters serve states from, as if each had the same git repository.
+pub(crate) fn file_root(lab: &Path) -> PathBuf {
+    lab.join("srv/salt")
+}
+
+/// Writes `hosts` and `resolv.conf` for all hosts: names resolve without DNS, and nothing else does.
+pub(crate) fn write_names(etc: &Path, hosts: &[Host]) -> anyhow::Result<()> {
+    fs::create_dir_all(etc)?;
+    let mut text = String::from("127.0.0.1 localhost\n");
+    for Host {
+        name, fqdn, address, ..
+    } in hosts
+    {
+        let short = if name == fqdn { "" } else { name };
+        text.push_str(format!("{address} {fqdn} {short}").trim_end());
+        text.push('\n');
+    }
+    write(&etc.join("hosts"), &text, 0o644)?;
+    // Nobody listens there, so a look-up fails at once instead of after a timeout.
+    write(&etc.join("resolv.conf"), "nameserver 127.0.0.1\n", 0o644)
+}
+
+/// Writes everything that a host needs before its daemon starts.
+pub(crate) fn write_host(
+    lab: &Path,
+    host: &Host,
+    settings: &Settings,
+    salt: &Salt,
+    client: &Client,
+) -> anyhow::Result<()> {
+    let folder = HostFolder::of(lab, &host.name);
+    for path in ["etc/salt", "cache", "run", "log", "tmp", "bin", "srv/pillar"] {
+        make_folder(&folder.root().join(path))?;
+    }
+    match host.role {
+        Role::Master => {
+            let etc = folder.etc();
+            install_master(client, &host.fqdn, &folder.pki_dir("master"))?;
+            make_folder(&etc.join("master.d"))?;
+            write(
+                &etc.join("master"),
+                &master_config(lab, &folder, host, settings, client),
+                0o644,
+            )?;
+            write_extra(&etc.join("master.d"), settings.master_config.get(&host.name))?;
+        }
+        Role::Minion => {
+            let etc = folder.etc();
+            install_minion(client, &host.fqdn, &folder.pki_dir("minion"))?;
+            make_folder(&etc.join("minion.d"))?;
+            write(
+                &etc.join("minion"),
+                &minion_config(&folder, host, settings),
+                0o644,
+            )?;
+            write_master_list(lab, &host.name, first_master(settings, &host.name))?;
+            write_extra(&etc.join("minion.d"), settings.minion_config.get(&host.name))?;
+        }
+        Role::Runner => {}
+    }
+    for (name, role) in COMMANDS {
+        if role == host.role {
+            let (python, program, etc) = (salt.python(), salt.program(name), folder.etc());
+            let text = format!(
+                "#!/bin/sh\nexec '{}' '{}' -c '{}' \"$@\"\n",
+                python.display(),
+                program.display(),
+                etc.display()
+            );
+            write(&folder.bin().join(name), &text, 0o755)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the order in which a minion tries the masters.
+pub(crate) fn write_master_list(lab: &Path, minion: &str, first: &str) -> anyhow::Result<()> {
+    let path = HostFolder::of(lab, minion).etc().join("minion.d/masters.conf");
+    let others = MASTERS.iter().filter(|name| **name != first);
+    let mut text = String::from("master:\n");
+    for name in std::iter::once(&first).chain(others) {
+        text.push_str(&format!("  - {name}.xyz.example\n"));
+    }
+    write(&path, &text, 0o644)
+}
+
+/// The master that a minion tries first: the chosen one, else they take turns.
+pub(crate) fn first_master<'a>(settings: &'a Settings, minion: &str) -> &'a str {
+    if let Some(master) = settings.first_master.get(minion) {
+        return master;
+    }
+    let place = settings.minions.iter().position(|id| id == minion).unwrap_or(0);
+    MASTERS.iter().cycle().nth(place).copied().unwrap_or("salt1")
+}
+
+fn master_config(
+    lab: &Path,
+    folder: &HostFolder,
+    host: &Host,
+    settings: &Settings,
+    client: &Client,
+) -> String {
+    let id = client
+        .pipeline
+        .as_ref()
+        .map_or("", |dispatch| dispatch.id.as_str());
+    // Salt matches at the start only: without `$`, an id that begins like this one would be let in as well.
+    let dispatch = format!("^{}$", id.replace('.', r"\."));
+    let functions: String = DISPATCH_FUNCTIONS
+        .iter()
+        .map(|function| format!("    - '{function}'\n"))
+        .collect();
+    format!(
+        "id: {fqdn}_master\n\
+         user: root\n\
+         interface: 0.0.0.0\n\
+         worker_threads: {workers}\n\
+         {common}\
+         pki_dir: {pki}\n\
+         log_file: {log}\n\
+         file_roots:\n  base:\n    - {states}\n\
+         pillar_roots:\n  base:\n    - {root}/srv/pillar\n\
+         master_sign_pubkey: True\n\
+         presence_events: True\n\
+         ping_on_rotate: True\n\
+         peer:\n  '{dispatch}':\n{functions}\
+         peer_run:\n  '{dispatch}':\n    - 'jobs\\.list_job$'\n",
+        fqdn = host.fqdn,
+        workers = settings.worker_threads,
+        common = common(folder),
+        pki = folder.pki_dir("master").display(),
+        log = folder.log("master").display(),
+        states = file_root(lab).display(),
+        root = folder.root().display(),
+    )
+}
+
+fn minion_config(folder: &HostFolder, host: &Host, settings: &Settings) -> String {
+    let random = if settings.random_master { "True" } else { "False" };
+    // The grains that are switched off ask the machine for graphics cards and DNS for names.
+    format!(
+        "id: {id}\n\
+         user: root\n\
+         {common}\
+         pki_dir: {pki}\n\
+         log_file: {log}\n\
+         master_type: failover\n\
+         random_master: {random}\n\
+         master_alive_interval: {alive}\n\
+         master_tries: -1\n\
+         retry_dns: 0\n\
+         ping_interval: 1\n\
+         verify_master_pubkey_sign: True\n\
+         enable_gpu_grains: False\n\
+         enable_fqdns_grains: False\n",
+        id = host.fqdn,
+        common = common(folder),
+        pki = folder.pki_dir("minion").display(),
+        log = folder.log("minion").display(),
+        alive = settings.master_alive_interval,
+    )
+}
+
+fn common(folder: &HostFolder) -> String {
+    let root = folder.root().display();
+    format!(
+        "root_dir: {root}\n\
+         cachedir: {root}/cache\n\
+         sock_dir: {root}/run\n\
+         pidfile: {root}/run/salt.pid\n\
+         log_level: warning\n\
+         log_level_logfile: info\n"
+    )
+}
+
+fn write_extra(folder: &Path, yaml: Option<&String>) -> anyhow::Result<()> {
+    let Some(yaml) = yaml else { return Ok(()) };
+    // Salt reads these files in order of their names; a later one wins.
+    write(&folder.join("zz-extra.conf"), yaml, 0o644).context("cannot write the extra configuration")
+}
