@@ -265,12 +265,14 @@ impl Channel {
 
     /// Waits until the socket is ready and moves what can be moved; `false` when the deadline came first.
     ///
-    /// The wait is the only point at which this future can be dropped.
+    /// The waits come before anything is moved: dropping this future loses nothing.
     async fn step(&mut self, deadline: Instant) -> Result<bool, NetError> {
         #[cfg(test)]
         {
             self.steps += 1;
         }
+        // A peer that never stops talking keeps the socket ready, and with it the thread: others go first.
+        tokio::task::yield_now().await;
         let reading = !self.is_full();
         let writing = !self.connection.output().is_empty();
         let interest = match (reading, writing) {
