@@ -43,19 +43,20 @@ async fn pair(one: SocketType, other: SocketType, limits: Limits) -> (Channel, C
 async fn requester() -> (Requester, TcpStream) {
     let (listener, port) = listen().await;
     let options = Options::default();
-    let accepting = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        stream.write_all(&router_opening()).await.unwrap();
-        let mut opening = [0; 64 + 2 + 38];
-        stream.read_exact(&mut opening).await.unwrap();
-        stream
-    };
-    let limits = Limits::default();
-    let (requester, stream) = tokio::join!(
-        Requester::connect("127.0.0.1", port, limits, &options, late()),
-        accepting
-    );
+    let connecting = Requester::connect("127.0.0.1", port, Limits::default(), &options, late());
+    let (requester, stream) = tokio::join!(connecting, raw_router(&listener));
     (requester.unwrap(), stream)
+}
+
+/// The raw socket of a ROUTER, after the handshake with a REQ or DEALER.
+async fn raw_router(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(&router_opening()).await.unwrap();
+    let mut greeting_and_header = [0; 64 + 2];
+    stream.read_exact(&mut greeting_and_header).await.unwrap();
+    let mut ready = vec![0; usize::from(greeting_and_header[65])];
+    stream.read_exact(&mut ready).await.unwrap();
+    stream
 }
 
 fn router_opening() -> Vec<u8> {
@@ -182,6 +183,37 @@ async fn events_that_nobody_wants_do_not_move_the_deadline() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     drop(requester);
     flood.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_past_deadline_reads_once_at_most() {
+    let (listener, port) = listen().await;
+    let options = Options::default();
+    let limits = Limits::default();
+    let connecting = connect("127.0.0.1", port, SocketType::Dealer, limits, &options, late());
+    let (channel, mut peer) = tokio::join!(connecting, raw_router(&listener));
+    let mut channel = channel.unwrap();
+    // Commands that mean nothing fill more than two reads: the socket stays readable.
+    let filler = b"\x04\x05\x04JOIN".repeat(12_000);
+    let writing = async move {
+        peer.write_all(&[b"\0\x01x".as_slice(), &filler, b"\0\x01y"].concat())
+            .await
+            .unwrap();
+        peer
+    };
+    let (first, _peer) = tokio::join!(channel.recv(late()), writing);
+    assert_eq!(first.unwrap(), Message::single(b"x".to_vec()));
+    let before = channel.steps;
+    let nothing = channel.recv(Instant::now()).await;
+    assert!(
+        matches!(nothing, Err(NetError::ReplyTimeout { .. })),
+        "{nothing:?}"
+    );
+    assert_eq!(channel.steps - before, 1);
+    assert_eq!(
+        channel.recv(late()).await.unwrap(),
+        Message::single(b"y".to_vec())
+    );
 }
 
 #[tokio::test]

@@ -111,25 +111,21 @@ fn any_type() -> impl Strategy<Value = SocketType> {
 
 /// Bytes with some sense in them, so that the later states are reached too.
 fn any_traffic() -> impl Strategy<Value = Vec<u8>> {
+    let short =
+        |(flags, body): (u8, Vec<u8>)| [vec![flags, u8::try_from(body.len()).unwrap()], body].concat();
+    let long =
+        |(flags, size, shift): (u8, u64, u32)| [vec![flags], (size >> shift).to_be_bytes().to_vec()].concat();
     let piece = prop_oneof![
-        vec(any::<u8>(), 0..40),
-        Just(opening(1, "REQ")),
-        Just(opening(0, "SUB")),
-        Just(opening(1, "ROUTER")),
-        Just(opening(1, "PUB")),
-        (0..10_u8, vec(any::<u8>(), 0..255)).prop_map(|(flags, body)| [
-            vec![flags & !2, u8::try_from(body.len()).unwrap()],
-            body
-        ]
-        .concat()),
-        (0..10_u8, any::<u64>(), 0..64_u32).prop_map(|(flags, size, shift)| [
-            vec![flags | 2],
-            (size >> shift).to_be_bytes().to_vec()
-        ]
-        .concat()),
-        Just(b"\x04\x07\x04PING\0\0".to_vec()),
-        Just(b"\x04\x05\x04PONG".to_vec()),
-        Just(b"\x04\x0a\x09SUBSCRIBE".to_vec()),
+        1 => vec(any::<u8>(), 0..40),
+        1 => prop::sample::select(vec![opening(1, "REQ"), opening(0, "SUB"), opening(1, "PUB")]),
+        4 => (0..2_u8, vec(any::<u8>(), 0..255)).prop_map(short),
+        1 => (0..10_u8, vec(any::<u8>(), 0..255)).prop_map(short),
+        // What is announced, up to 64 MiB and beyond, with the pieces that follow as its beginning.
+        2 => (2..4_u8, any::<u64>(), 36..56_u32).prop_map(long),
+        1 => (0..10_u8, any::<u64>(), 0..64_u32).prop_map(long),
+        1 => Just(b"\x04\x07\x04PING\0\0".to_vec()),
+        1 => Just(b"\x04\x05\x04PONG".to_vec()),
+        1 => Just(b"\x04\x0a\x09SUBSCRIBE".to_vec()),
     ];
     vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
@@ -334,6 +330,17 @@ fn a_message_is_bounded_over_all_its_frames() {
     );
     let violation = violation_of(SocketType::Req, "ROUTER", &b"\x01\0".repeat(5));
     assert_eq!(violation, Violation::TooManyFrames { limit: 4 });
+}
+
+#[test]
+fn bytes_may_come_while_events_wait() {
+    let mut connection = ready(SocketType::Req, 1, "ROUTER", SMALL);
+    connection.receive(b"\0\x01a\0\x01b\0");
+    let first = connection.next_event().unwrap();
+    assert_eq!(first, Some(Event::Message(Message::single(b"a".to_vec()))));
+    let (rest, violation) = events(&mut connection, b"\x01c");
+    let expected = [b"b", b"c"].map(|payload| Event::Message(Message::single(payload.to_vec())));
+    assert_eq!((rest.as_slice(), violation), (expected.as_slice(), None));
 }
 
 #[test]
