@@ -141,8 +141,11 @@ pub(super) fn print<T: Serialize>(document: &T, out: Out, text: &str) -> Result<
         }
     };
     let mut stdout = anstream::stdout().lock();
-    stdout.write_all(printed.as_bytes())?;
-    Ok(stdout.flush()?)
+    match stdout.write_all(printed.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever read has enough; the exit code is still that of the masters.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// Milliseconds with microseconds behind the point: more digits say nothing.
