@@ -66,6 +66,7 @@ enum Stage {
     SigningIn,
     AwaitingTurn,
     Publishing,
+    AwaitingRetry,
     AwaitingReturn,
 }
 
@@ -240,6 +241,11 @@ impl Stage {
                     format!("signed in, but no reply to the publish request {until}"),
                 )
             }
+            Self::AwaitingRetry => Verdict::because(
+                State::Reachable,
+                true,
+                format!("signed in, but its handler failed to publish test.ping {until}"),
+            ),
             Self::AwaitingReturn => Verdict::because(
                 State::Reachable,
                 true,
@@ -327,6 +333,7 @@ mod tests {
         );
         assert_eq!(verdict(Stage::Publishing, true).state, State::Hung);
         assert_eq!(verdict(Stage::Publishing, false).state, State::Reachable);
+        assert_eq!(verdict(Stage::AwaitingRetry, true).state, State::Reachable);
         assert_eq!(verdict(Stage::AwaitingReturn, true).state, State::Reachable);
     }
 }

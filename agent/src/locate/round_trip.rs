@@ -103,11 +103,12 @@ impl RoundTrip<'_> {
                     self.connection.end_turn();
                 }
                 if Instant::now() >= self.deadline {
-                    return Err(End(Verdict::because(
-                        State::Reachable,
-                        true,
-                        format!("published there, but {} did not return", names(&self.waiting)),
-                    )));
+                    let why = if self.jobs.is_empty() {
+                        "signed in, but its handler failed to publish test.ping".to_owned()
+                    } else {
+                        format!("published there, but {} did not return", names(&self.waiting))
+                    };
+                    return Err(End(Verdict::because(State::Reachable, true, why)));
                 }
             }
         }
@@ -157,6 +158,12 @@ impl RoundTrip<'_> {
             // The job may have started: with test.ping that does no harm, so there will be another try.
             Published::HandlerFailed => {
                 tracing::debug!("the master's handler failed to publish");
+                let stage = if self.jobs.is_empty() {
+                    Stage::AwaitingRetry
+                } else {
+                    Stage::AwaitingReturn
+                };
+                (self.report)(Event::Stage(stage));
                 Ok(())
             }
             Published::Unexpected => Err(End(Verdict::because(
