@@ -19,15 +19,15 @@ pub(crate) const START: Duration = Duration::from_secs(120);
 /// How long a daemon may take to end after SIGTERM before it is killed.
 const STOP: Duration = Duration::from_secs(10);
 /// How long the kernel may take to stop or end processes that were signalled.
-const SIGNAL: Duration = Duration::from_secs(10);
+pub(crate) const SIGNAL: Duration = Duration::from_secs(10);
 /// Lines of a log in an error.
 const LOG_TAIL: usize = 15;
 
 /// The Salt daemon of a host. It is a view of the lab: it can be had again, and dropping it does nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Daemon<'lab> {
-    lab: &'lab Lab,
-    host: &'lab Host,
+    pub(crate) lab: &'lab Lab,
+    pub(crate) host: &'lab Host,
 }
 
 impl<'lab> Daemon<'lab> {
@@ -85,9 +85,8 @@ impl<'lab> Daemon<'lab> {
     /// # Errors
     /// Processes that can't be killed.
     pub fn kill(&self) -> anyhow::Result<()> {
-        let session = self.session();
-        self.kill_session(session)?;
-        self.forget().map(drop)
+        let session = self.forget()?;
+        self.kill_session(session)
     }
 
     /// Ends it and starts it again; see [`Daemon::start`].
@@ -97,55 +96,6 @@ impl<'lab> Daemon<'lab> {
     pub fn restart(&self) -> anyhow::Result<()> {
         self.stop()?;
         self.start()
-    }
-
-    /// Stops all its processes (SIGSTOP): the kernel still accepts connections for it, nobody answers.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn hang(&self) -> anyhow::Result<()> {
-        self.hang_those(|_| true)
-    }
-
-    /// Stops only a master's workers: libzmq still answers heartbeats, requests wait for ever.
-    ///
-    /// # Errors
-    /// It does not run, or is no master.
-    pub fn hang_workers(&self) -> anyhow::Result<()> {
-        ensure!(self.host.role == Role::Master, "{} is no master", self.host.name);
-        // The title that Salt gives to its worker processes (salt/master.py).
-        self.hang_those(|process| process.command.contains("MWorker"))
-    }
-
-    /// Lets processes that [`Daemon::hang`] or [`Daemon::hang_workers`] stopped go on.
-    ///
-    /// # Errors
-    /// A process that can't be signalled.
-    pub fn resume(&self) -> anyhow::Result<()> {
-        for process in self.processes()? {
-            process::send(process.pid, Signal::CONT)?;
-        }
-        let what = format!("the {} on {} goes on", self.program(), self.host.name);
-        until(&what, SIGNAL, || {
-            Ok((!self.processes()?.iter().any(Process::is_stopped)).then_some(()))
-        })
-    }
-
-    /// Pulls its host's cable at the switch. The host's own link stays up, and packets vanish silently: with
-    /// `ip link set down` its kernel would know that the carrier is lost.
-    ///
-    /// # Errors
-    /// The lab is gone.
-    pub fn cut(&self) -> anyhow::Result<()> {
-        self.lab.cut(&self.host.name)
-    }
-
-    /// Plugs the cable in again.
-    ///
-    /// # Errors
-    /// The lab is gone.
-    pub fn mend(&self) -> anyhow::Result<()> {
-        self.lab.mend(&self.host.name)
     }
 
     /// Its live processes: those of its session and their descendants.
@@ -329,7 +279,7 @@ impl<'lab> Daemon<'lab> {
         bail!("{}{}", String::from_utf8_lossy(&output.stderr).trim(), logs())
     }
 
-    fn program(&self) -> &'static str {
+    pub(crate) fn program(&self) -> &'static str {
         if self.host.role == Role::Master {
             "salt-master"
         } else {
@@ -386,24 +336,6 @@ impl<'lab> Daemon<'lab> {
                 process::send(process.pid, Signal::KILL)?;
             }
             Ok(processes.is_empty().then_some(()))
-        })
-    }
-
-    fn hang_those(&self, which: impl Fn(&Process) -> bool) -> anyhow::Result<()> {
-        let what = format!("the {} on {} stands still", self.program(), self.host.name);
-        until(&what, SIGNAL, || {
-            let mut processes = self.processes()?;
-            processes.retain(&which);
-            ensure!(
-                !processes.is_empty(),
-                "nothing to hang: no such process of {} runs",
-                self.host.name
-            );
-            let moving: Vec<_> = processes.iter().filter(|process| !process.is_stopped()).collect();
-            for process in &moving {
-                process::send(process.pid, Signal::STOP)?;
-            }
-            Ok(moving.is_empty().then_some(()))
         })
     }
 }

@@ -3,10 +3,14 @@
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use rustix::process::Signal;
 
 use crate::lab::State;
+use crate::process;
+use crate::wait::until;
 
 /// Begins the name of every lab's folder.
 const PREFIX: &str = "saltfo-lab-";
@@ -14,6 +18,8 @@ const PREFIX: &str = "saltfo-lab-";
 const SWEEP_LOCK: &str = "saltfo-lab.lock";
 /// Held by a lab's process as long as it lives; the kernel gives it back however that ends.
 const LIFE_LOCK: &str = "lock";
+/// How long the kernel may take to end everything in a lab.
+const END: Duration = Duration::from_secs(30);
 /// A Unix socket's path has room for 107 bytes (`sun_path` of unix(7)), and Salt puts sockets into the folder.
 const MAX_SOCKET_PATH: usize = 107;
 /// The longest path below the folder that a daemon binds, with room for a minion's hash.
@@ -111,18 +117,25 @@ impl LiveLab {
         self.state.settings.background
     }
 
-    /// Whether it still lives.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        is_alive(&self.folder)
+    /// Ends the process that holds it, waits until everything in it is gone, and removes its folder.
+    ///
+    /// # Errors
+    /// The process is another user's, or does not end.
+    pub fn end(self) -> anyhow::Result<()> {
+        // The lock tells that the owner lives, so its id is not somebody else's by now.
+        if is_alive(&self.folder) {
+            process::send(i32::try_from(self.state.owner)?, Signal::TERM)?;
+        }
+        until(&format!("the lab {} ends", self.state.name), END, || {
+            let gone = process::of_lab(self.state.namespaces.init())?.is_empty();
+            Ok((gone && !is_alive(&self.folder)).then_some(()))
+        })?;
+        sweep()
     }
 }
 
 /// Removes the folders of labs whose process is gone.
-///
-/// # Errors
-/// The temporary folder can't be locked.
-pub(crate) fn sweep() -> anyhow::Result<()> {
+fn sweep() -> anyhow::Result<()> {
     let base = base();
     let _sweep = sweep_lock(&base)?;
     remove_dead(&base);

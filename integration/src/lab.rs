@@ -1,44 +1,35 @@
 //! The lab itself: brought up, asked for its hosts, taken down.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use pki_tools::client::Client;
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::{LabBuilder, Settings};
-use crate::config::{self, HostFolder, first_master};
+use crate::config::{self, HostFolder};
 use crate::daemon::{Daemon, START};
 use crate::folder::{Folder, LiveLab};
-use crate::host::{Host, RUNNER, Role, hosts};
+use crate::host::{Host, Role};
 use crate::install::Salt;
 use crate::namespaces::{Holder, Namespaces};
 use crate::progress::Progress;
 use crate::wait::until;
-use crate::{pki, process, saltfo};
-
-/// The Python programs that the lab runs next to Salt.
-const SCRIPTS: [(&str, &str); 2] = [
-    ("ready.py", include_str!("../salt/ready.py")),
-    ("answers.py", include_str!("../salt/answers.py")),
-];
+use crate::{pki, process};
 
 /// Two masters, their minions and a runner, connected by a switch. Dropped, all of it is gone, unless it was
 /// attached to: then it belongs to the process that started it.
 pub struct Lab {
     // Kept to be dropped, in this order: first the processes, then their folder.
-    _holder: Option<Holder>,
-    _owned: Option<Folder>,
-    folder: PathBuf,
-    state: State,
-    salt: Salt,
-    client: Client,
+    pub(crate) _holder: Option<Holder>,
+    pub(crate) _owned: Option<Folder>,
+    pub(crate) folder: PathBuf,
+    pub(crate) state: State,
+    pub(crate) salt: Salt,
+    pub(crate) client: Client,
 }
 
 /// What another process needs to know in order to work with a lab.
@@ -48,8 +39,8 @@ pub(crate) struct State {
     /// The process that holds the lab.
     pub(crate) owner: u32,
     pub(crate) settings: Settings,
-    hosts: Vec<Host>,
-    namespaces: Namespaces,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) namespaces: Namespaces,
 }
 
 impl State {
@@ -92,48 +83,6 @@ impl Lab {
             salt,
             client,
         })
-    }
-
-    pub(crate) fn start(builder: LabBuilder) -> anyhow::Result<Self> {
-        let LabBuilder {
-            settings,
-            name,
-            progress,
-        } = builder;
-        let hosts = hosts(&settings.minions)?;
-        check(&settings, &hosts)?;
-        let salt = Salt::ensure(settings.version, &progress)?;
-        let owned = Folder::create()?;
-        let folder = owned.path().to_owned();
-        config::write_names(&folder.join("etc"), &hosts)?;
-        progress.say("making keys and the network");
-        // Keys keep the processors busy, the network waits for the kernel.
-        let (client, holder) = std::thread::scope(|scope| {
-            let holder = scope.spawn(|| Holder::start(&hosts, &folder.join("etc")));
-            let client = pki::generate(&folder, &settings.minions);
-            (client, holder.join())
-        });
-        let holder = holder.map_err(|_| anyhow::anyhow!("making the network failed"))??;
-        let name = name.unwrap_or_else(|| default_name(&folder));
-        let state = State {
-            name,
-            owner: std::process::id(),
-            settings,
-            hosts,
-            namespaces: holder.namespaces().clone(),
-        };
-        let lab = Self {
-            _holder: Some(holder),
-            _owned: Some(owned),
-            folder,
-            state,
-            salt,
-            client: client?,
-        };
-        lab.write_files()?;
-        lab.start_daemons(&progress)?;
-        lab.save()?;
-        Ok(lab)
     }
 
     /// The master of this name: `salt1` or `salt2`.
@@ -184,6 +133,14 @@ impl Lab {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.state.name
+    }
+
+    /// Whether its first process still runs, and with it everything else.
+    ///
+    /// # Errors
+    /// `/proc` can't be read.
+    pub fn is_alive(&self) -> anyhow::Result<bool> {
+        Ok(!process::of_lab(self.state.namespaces.init())?.is_empty())
     }
 
     /// The choices that it was built with.
@@ -242,101 +199,6 @@ impl Lab {
         &self.salt
     }
 
-    /// A command that runs this program on a host: its network, its name, the lab's `/etc/hosts`, `/run` and
-    /// processes. Arguments, input and output are the caller's, as with any command.
-    ///
-    /// Entering costs about 3 ms. A program that measures should be entered once and do all its work there.
-    /// `Child::kill` kills the program; for other signals see [`Lab::signal`].
-    #[must_use]
-    pub fn command(&self, host: &str, program: impl AsRef<OsStr>) -> Command {
-        let mut command = self.state.namespaces.enter(Some(host));
-        // The child of `nsenter` dies with it.
-        command
-            .args(["setpriv", "--pdeathsig", "KILL", "--"])
-            .arg(program);
-        command
-    }
-
-    /// Sends a signal to a program that was started with [`Lab::command`].
-    ///
-    /// # Errors
-    /// It has ended already.
-    pub fn signal(&self, child: &std::process::Child, signal: Signal) -> anyhow::Result<()> {
-        let nsenter = i32::try_from(child.id())?;
-        let inner = process::children(nsenter)?
-            .first()
-            .copied()
-            .context("the program has ended")?;
-        process::send(inner, signal)
-    }
-
-    /// Pulls a host's cable; see [`Daemon::cut`].
-    ///
-    /// # Errors
-    /// There is no such host.
-    pub fn cut(&self, host: &str) -> anyhow::Result<()> {
-        let name = &self.host(host)?.name;
-        self.state
-            .namespaces
-            .run(None, &["ip", "link", "set", name, "nomaster"])
-            .map(drop)
-    }
-
-    /// Plugs a host's cable in again.
-    ///
-    /// # Errors
-    /// There is no such host.
-    pub fn mend(&self, host: &str) -> anyhow::Result<()> {
-        let name = &self.host(host)?.name;
-        self.state
-            .namespaces
-            .run(None, &["ip", "link", "set", name, "master", "switch"])
-            .map(drop)
-    }
-
-    /// Makes a host's cable bad in both directions, in the words of tc-netem(8): `loss 30% delay 200ms`. An
-    /// empty text makes it good again.
-    ///
-    /// # Errors
-    /// There is no such host, or the kernel has no netem.
-    pub fn netem(&self, host: &str, faults: &str) -> anyhow::Result<()> {
-        let name = &self.host(host)?.name;
-        for (at, device) in [(Some(name.as_str()), "eth0"), (None, name.as_str())] {
-            let rules = self
-                .state
-                .namespaces
-                .run(at, &["tc", "qdisc", "show", "dev", device])?;
-            let run = |arguments: &[&str]| self.state.namespaces.run(at, arguments);
-            if !faults.is_empty() {
-                let mut arguments = vec!["tc", "qdisc", "replace", "dev", device, "root", "netem"];
-                arguments.extend(faults.split_whitespace());
-                run(&arguments)
-                    .context("does the kernel have netem (CONFIG_NET_SCH_NETEM, module sch_netem)?")?;
-            } else if rules.contains("netem") {
-                run(&["tc", "qdisc", "del", "dev", device, "root"])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs `salt ARGUMENTS…` on a master, say `["minion01", "test.ping"]`.
-    #[must_use]
-    pub fn salt_cli(&self, master: &str, arguments: &[&str]) -> Command {
-        self.salt_program(master, "salt", arguments)
-    }
-
-    /// Runs `salt-run ARGUMENTS…` on a master.
-    #[must_use]
-    pub fn salt_run(&self, master: &str, arguments: &[&str]) -> Command {
-        self.salt_program(master, "salt-run", arguments)
-    }
-
-    /// Runs `salt-key ARGUMENTS…` on a master.
-    #[must_use]
-    pub fn salt_key(&self, master: &str, arguments: &[&str]) -> Command {
-        self.salt_program(master, "salt-key", arguments)
-    }
-
     /// Makes a minion try this master first, restarts it, and waits until it answers through it.
     ///
     /// # Errors
@@ -344,7 +206,9 @@ impl Lab {
     pub fn move_minion(&self, minion: &str, master: &str) -> anyhow::Result<()> {
         let (daemon, master) = (self.minion(minion)?, self.master(master)?);
         config::write_master_list(&self.folder, minion, &master.host().name)?;
-        daemon.restart()?;
+        // A minion takes seconds to end when asked to, and has nothing to lose.
+        daemon.kill()?;
+        daemon.start()?;
         daemon.wait_connected(&master.host().name, START).map(drop)
     }
 
@@ -397,73 +261,11 @@ impl Lab {
         })
     }
 
-    /// A command that runs the real `saltfo` on the runner with the configuration of [`Lab::saltfo_config`],
-    /// unless its arguments name another.
-    ///
-    /// # Errors
-    /// There is no `saltfo` binary; see [`crate::find_saltfo`].
-    pub fn saltfo(&self, arguments: &[&str]) -> anyhow::Result<Command> {
-        let mut command = self.command(RUNNER, saltfo::find_saltfo()?);
-        command
-            .args(arguments)
-            .env("SALTFO_CONFIG", saltfo::config_path(&self.folder));
-        Ok(command)
-    }
-
-    /// Writes a `saltfo.yaml` with the dispatch identity for the runner, and this YAML at its end. Returns
-    /// its path. [`Lab::saltfo`] uses the last one written; the lab begins with one without extras.
-    ///
-    /// # Errors
-    /// The files can't be written.
-    pub fn saltfo_config(&self, extra: &str) -> anyhow::Result<PathBuf> {
-        saltfo::write_config(&self.folder, &self.client, &self.state.hosts, extra)
-    }
-
     pub(crate) fn namespaces(&self) -> &Namespaces {
         &self.state.namespaces
     }
 
-    /// Enters a host with a clean environment, as a service manager would give to Salt.
-    pub(crate) fn enter_for_salt(&self, host: &str) -> Command {
-        let mut command = self.state.namespaces.enter(Some(host));
-        command
-            .env_clear()
-            .envs(self.environment(host))
-            .env("LC_ALL", "C.UTF-8");
-        if let Some(home) = std::env::var_os("HOME") {
-            command.env("HOME", home);
-        }
-        command
-    }
-
-    /// What a shell on a host finds: the host's own Salt commands, and `saltfo` with its configuration.
-    #[must_use]
-    pub fn environment(&self, host: &str) -> Vec<(&'static str, std::ffi::OsString)> {
-        let folder = HostFolder::of(&self.folder, host);
-        let mut path = folder.bin().into_os_string();
-        if let Ok(saltfo) = saltfo::find_saltfo()
-            && let Some(parent) = saltfo.parent()
-        {
-            path.push(":");
-            path.push(parent);
-        }
-        path.push(":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        vec![
-            ("PATH", path),
-            ("TMPDIR", folder.tmp().into_os_string()),
-            (
-                "SALTFO_CONFIG",
-                saltfo::config_path(&self.folder).into_os_string(),
-            ),
-        ]
-    }
-
-    /// The path of one of the lab's Python programs.
-    pub(crate) fn script(&self, name: &str) -> PathBuf {
-        self.folder.join("etc").join(name)
-    }
-
-    fn daemons(&self) -> impl Iterator<Item = Daemon<'_>> {
+    pub(crate) fn daemons(&self) -> impl Iterator<Item = Daemon<'_>> {
         let hosts = self.state.hosts.iter().filter(|host| host.role != Role::Runner);
         hosts.map(|host| Daemon::new(self, host))
     }
@@ -474,85 +276,4 @@ impl Lab {
         ensure!(daemon.host().role == role, "{name} is no {word}");
         Ok(daemon)
     }
-
-    fn salt_program(&self, master: &str, program: &str, arguments: &[&str]) -> Command {
-        let mut command = self.enter_for_salt(master);
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
-        command
-            .arg(HostFolder::of(&self.folder, master).bin().join(program))
-            .args(arguments);
-        command
-    }
-
-    fn write_files(&self) -> anyhow::Result<()> {
-        for (name, text) in SCRIPTS {
-            pki::write(&self.script(name), text, 0o644)?;
-        }
-        pki::make_folder(&self.file_root())?;
-        for host in &self.state.hosts {
-            config::write_host(&self.folder, host, &self.state.settings, &self.salt, &self.client)?;
-        }
-        self.saltfo_config("").map(drop)
-    }
-
-    fn start_daemons(&self, progress: &Progress) -> anyhow::Result<()> {
-        let of = |role| self.daemons().filter(move |daemon| daemon.host().role == role);
-        progress.say(&format!("starting two salt-masters {}", self.salt.version()));
-        for master in of(Role::Master) {
-            master.launch()?;
-        }
-        for master in of(Role::Master) {
-            master.wait_ready(START)?;
-        }
-        let minions = &self.state.settings.minions;
-        if minions.is_empty() {
-            return Ok(());
-        }
-        progress.say(&format!("starting {}", minions.join(", ")));
-        for minion in of(Role::Minion) {
-            minion.launch()?;
-        }
-        for master in of(Role::Master) {
-            let name = &master.host().name;
-            let here: Vec<&str> = minions
-                .iter()
-                .map(String::as_str)
-                .filter(|minion| first_master(&self.state.settings, minion) == name)
-                .collect();
-            if !here.is_empty() && !self.state.settings.random_master {
-                self.wait_answers(name, &here, START)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows the lab to other processes.
-    fn save(&self) -> anyhow::Result<()> {
-        pki::write(
-            &self.folder.join("lab.json"),
-            &serde_json::to_string_pretty(&self.state)?,
-            0o600,
-        )
-    }
-}
-
-fn check(settings: &Settings, hosts: &[Host]) -> anyhow::Result<()> {
-    let is = |name: &String, role| hosts.iter().any(|host| host.name == *name && host.role == role);
-    let masters = settings
-        .master_config
-        .keys()
-        .chain(settings.first_master.values());
-    for name in masters {
-        ensure!(is(name, Role::Master), "the lab has no master {name}");
-    }
-    for name in settings.minion_config.keys().chain(settings.first_master.keys()) {
-        ensure!(is(name, Role::Minion), "the lab runs no minion {name}");
-    }
-    Ok(())
-}
-
-/// The random end of the folder's name.
-fn default_name(folder: &Path) -> String {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    name.rsplit('-').next().unwrap_or_default().to_owned()
 }

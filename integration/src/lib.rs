@@ -5,8 +5,10 @@
 //! every process, namespace and cable of the lab is gone.
 
 mod builder;
+mod cables;
 mod config;
 mod daemon;
+mod faults;
 mod folder;
 mod host;
 mod install;
@@ -14,8 +16,10 @@ mod lab;
 mod namespaces;
 mod pki;
 mod process;
+mod programs;
 mod progress;
 mod saltfo;
+mod start;
 mod version;
 mod wait;
 
