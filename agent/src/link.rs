@@ -20,7 +20,7 @@ const UNVERIFIED_MESSAGE: usize = 64 * 1024;
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
-pub(crate) type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
+pub type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
 
 /// A request connection, made anew where that helps.
 pub(crate) struct Link<'a> {

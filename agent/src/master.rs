@@ -5,11 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proto::auth::{SignIn, SignInError};
 use proto::message::{Command, MinionId, Value};
 use proto::net::{Dialled, NetError};
+use proto::publication::{Publications, Signatures};
 use proto::session::{CannotEncrypt, ReplyError, Session};
 use tokio::time::Instant;
 
 use crate::config::{Config, MasterConfig};
-use crate::link::{self, HeldUp, Link};
+use crate::link::{self, Link};
+
+pub use crate::link::HeldUp;
 use crate::state::{State, Verdict};
 
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
@@ -21,6 +24,7 @@ pub struct Connection<'a> {
     master: &'a MasterConfig,
     link: Link<'a>,
     session: Session,
+    sign_ins: u32,
 }
 
 /// Why a master gave no answer.
@@ -89,7 +93,7 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// [`Failure`]; nothing is kept of a master that is not verified.
-    pub(crate) async fn sign_in(
+    pub async fn sign_in(
         config: &'a Config,
         master: &'a MasterConfig,
         dialled: Dialled,
@@ -104,6 +108,7 @@ impl<'a> Connection<'a> {
             master,
             link,
             session,
+            sign_ins: 1,
         })
     }
 
@@ -111,6 +116,24 @@ impl<'a> Connection<'a> {
     #[must_use]
     pub fn id(&self) -> &MinionId {
         self.config.identity.id()
+    }
+
+    /// How often we have signed in.
+    #[must_use]
+    pub fn sign_ins(&self) -> u32 {
+        self.sign_ins
+    }
+
+    /// The publish port that the master announced, signed.
+    #[must_use]
+    pub fn publish_port(&self) -> Option<u16> {
+        self.session.publish_port()
+    }
+
+    /// What opens this master's publications, starting with the next one, until its AES key changes.
+    #[must_use]
+    pub fn publications(&self, signatures: Signatures) -> Publications {
+        self.session.publications(signatures)
     }
 
     /// Sends a command that does no harm when it is asked twice, and gives the verified reply.
@@ -186,9 +209,14 @@ impl<'a> Connection<'a> {
         Ok(self.session.open(&awaited, &reply)?)
     }
 
-    async fn sign_in_again(&mut self, deadline: Instant) -> Result<(), Failure> {
+    /// Signs in anew: keys rotate, and the only sign of it is a message that does not open.
+    ///
+    /// # Errors
+    /// [`Failure`]; the keys stay what they were.
+    pub async fn sign_in_again(&mut self, deadline: Instant) -> Result<(), Failure> {
         tracing::debug!(master = %self.master.name, "signing in again");
         self.session = authenticate(self.config, self.master, &mut self.link, deadline).await?;
+        self.sign_ins = self.sign_ins.saturating_add(1);
         Ok(())
     }
 

@@ -23,6 +23,17 @@ pub enum SaltVersion {
 pub struct UnknownVersion(String);
 
 impl SaltVersion {
+    /// The releases that the tests run on: 3006 and 3008, or those in `SALTFO_TEST_SALT` (`3006,3007,3008`).
+    ///
+    /// # Errors
+    /// The variable names a release that the lab does not know.
+    pub fn tested() -> Result<Vec<Self>, UnknownVersion> {
+        match std::env::var("SALTFO_TEST_SALT") {
+            Ok(chosen) => chosen.split(',').map(|version| version.trim().parse()).collect(),
+            Err(_) => Ok(vec![Self::V3006, Self::V3008]),
+        }
+    }
+
     /// All of them, oldest first.
     pub const ALL: [Self; 3] = [Self::V3006, Self::V3007, Self::V3008];
 
