@@ -9,6 +9,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "hostile/acceptance.rs"]
+mod acceptance;
 #[path = "hostile/beside.rs"]
 mod beside;
 #[path = "hostile/case.rs"]
@@ -21,8 +23,8 @@ mod clock;
 mod fake_master;
 #[path = "hostile/liars.rs"]
 mod liars;
-#[path = "hostile/no_master.rs"]
-mod no_master;
+#[path = "hostile/non_replies.rs"]
+mod non_replies;
 #[path = "hostile/output.rs"]
 mod output;
 #[path = "hostile/patience.rs"]
@@ -35,5 +37,7 @@ mod requests;
 mod saltfo;
 #[path = "hostile/sign_in.rs"]
 mod sign_in;
+#[path = "hostile/strangers.rs"]
+mod strangers;
 #[path = "hostile/usage.rs"]
 mod usage;

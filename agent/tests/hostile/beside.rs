@@ -7,7 +7,7 @@ use super::case::{BAD, Case, Expect, check_all};
 use super::client::{Client, Entry};
 use super::fake_master::{FakeMaster, Reply, Script};
 use super::saltfo::Saltfo;
-use super::{liars, no_master, requests};
+use super::{liars, non_replies, requests, strangers};
 
 const GOOD: &str = "good.xyz.example";
 /// When the minion returns through the good master.
@@ -17,14 +17,13 @@ const RETURN: Duration = Duration::from_millis(100);
 fn check_beside_a_good_one(case: &Case) {
     let bad = Arc::new(case.start());
     // The verdict on the bad one must be in before the answer is: a busy machine may take its time.
-    let (watched, shows_itself) = (Arc::clone(&bad), case.shows_itself());
+    let (watched, has_shown) = (Arc::clone(&bad), case.has_shown());
     let published = OnceLock::new();
     let good = FakeMaster::start(
         2,
         Script::answering(move |ask| {
             let published = published.get_or_init(Instant::now);
-            let is_time =
-                published.elapsed() >= RETURN && (!shows_itself || watched.peer().is_rid_of_everybody());
+            let is_time = published.elapsed() >= RETURN && has_shown(&watched);
             Reply::Bytes(if is_time {
                 ask.honest()
             } else {
@@ -62,13 +61,13 @@ fn when_somebody_was_faster(expect: Expect) -> Expect {
 
 #[test]
 fn a_stranger_beside_a_good_master_costs_nothing() {
-    check_all(&no_master::strangers(), check_beside_a_good_one);
+    check_all(&strangers::strangers(), check_beside_a_good_one);
 }
 
 #[test]
 fn a_senseless_reply_beside_a_good_master_costs_nothing() {
-    check_all(&no_master::nonsense(), check_beside_a_good_one);
-    check_all(&no_master::catalogue(), check_beside_a_good_one);
+    check_all(&non_replies::nonsense(), check_beside_a_good_one);
+    check_all(&non_replies::catalogue(), check_beside_a_good_one);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -13,6 +14,8 @@ use super::saltfo::{Ended, Saltfo};
 
 /// How many cases run at once: most of them wait.
 const AT_ONCE: usize = 12;
+/// The longest that a run may take, whatever its `--timeout`: nothing here is worth a longer wait.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 /// The name of the one master.
 pub(crate) const BAD: &str = "bad.xyz.example";
 
@@ -22,6 +25,8 @@ pub(crate) struct Case {
     pub(crate) who: Who,
     /// Whether the key of the genuine master is pinned.
     pub(crate) pinned: bool,
+    /// How many connections it takes until saltfo has made up its mind.
+    pub(crate) connections: usize,
     pub(crate) expect: Expect,
 }
 
@@ -61,12 +66,18 @@ impl Case {
             name: name.into(),
             who,
             pinned: false,
+            connections: 1,
             expect,
         }
     }
 
     pub(crate) fn pinned(mut self) -> Self {
         self.pinned = true;
+        self
+    }
+
+    pub(crate) fn connecting(mut self, times: usize) -> Self {
+        self.connections = times;
         self
     }
 
@@ -88,19 +99,41 @@ impl Case {
     }
 
     /// Whether saltfo has its verdict as soon as it has heard this peer, and need not wait for time to be up.
-    pub(crate) fn shows_itself(&self) -> bool {
+    fn shows_itself(&self) -> bool {
         !self.expect.state.contains("hung") && self.expect.state != "reachable"
+    }
+
+    /// Tells whether saltfo knows as much of the running peer as it ever will, or will before time is up.
+    pub(crate) fn has_shown(&self) -> impl Fn(&Running) -> bool + Send + Sync + use<> {
+        let (shows_itself, connections, state) = (self.shows_itself(), self.connections, self.expect.state);
+        move |running| match running {
+            _ if shows_itself => running.peer().ended() >= connections,
+            // The reply to the first one was read, then.
+            Running::Master(master) if state == "reachable" => master.count("pub_ret") > 1,
+            Running::Master(master) => master.count("minion_pub") > 0,
+            Running::Raw(peer) => peer.connections() > 0,
+        }
+    }
+
+    /// `--timeout` for this peer alone: enough to come as far as it lets us.
+    fn timeout(&self) -> f64 {
+        match self.expect {
+            _ if self.shows_itself() => 15.0,
+            Expect { verified: true, .. } => 2.0,
+            _ => 1.0,
+        }
     }
 
     /// Looks up the minion with this master alone, and checks everything.
     pub(crate) fn check_alone(&self) {
         let running = self.start();
         let client = Client::new(&[self.entry(running.address())]);
-        let ended = Saltfo::lookup(&client.config(), 1.0).run();
+        let ended = Saltfo::lookup(&client.config(), self.timeout()).run();
         let document = ended.document();
         assert!(self.expect.code.contains(&ended.code()), "{ended:?}");
         assert_eq!(document["active"], Json::Null, "{ended:?}");
         self.expect.check(&document["masters"][0], &ended);
+        assert!(ended.took < SOON, "{ended:?}");
     }
 }
 

@@ -3,13 +3,13 @@
 use proto::crypto::{KeyString, SigningAlgorithm};
 use proto::message::Value;
 
+use super::acceptance::{Accepted, SHA1};
 use super::case::{Case, Expect, Row, Who, impostor, refused, refused_by_anybody};
 use super::client::keys;
-use super::fake_master::{Accepted, SignIn};
+use super::fake_master::SignIn;
 
 type Lie = fn(&mut Accepted);
 
-const SHA1: SigningAlgorithm = SigningAlgorithm::Pkcs1v15Sha1;
 const SHA224: SigningAlgorithm = SigningAlgorithm::Pkcs1v15Sha224;
 
 const SIGNATURE: Expect = impostor(&["signature of the reply does not verify"]);

@@ -55,10 +55,9 @@ impl Peer {
         self.record.accepted.load(Ordering::SeqCst)
     }
 
-    /// Whether there was a connection and none is left.
-    pub(crate) fn is_rid_of_everybody(&self) -> bool {
-        let ended = self.record.ended.load(Ordering::SeqCst);
-        ended > 0 && ended == self.connections()
+    /// Connections that have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.record.ended.load(Ordering::SeqCst)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use proto::message::Value;
 
+use super::acceptance::Accepted;
 use super::case::{Case, Expect, Who, check_all, impostor};
 use super::client::{Client, Entry};
-use super::fake_master::{Accepted, FakeMaster, Script, SignIn};
+use super::fake_master::{FakeMaster, Script, SignIn};
 use super::liars;
 use super::saltfo::Saltfo;
 
