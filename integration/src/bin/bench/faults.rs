@@ -1,0 +1,92 @@
+//! What a dead, hung or cut-off other master adds to a lookup.
+
+use integration::{Daemon, Progress};
+
+use crate::inner::Task;
+use crate::report::Row;
+use crate::samples::Samples;
+use crate::stage::{OTHER_MASTER, OTHER_MINION, Stage};
+
+/// Most that a faulty master may add, in milliseconds.
+const ADDED: f64 = 50.0;
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Killed,
+    Hung,
+    CutOff,
+}
+
+impl Fault {
+    const ALL: [Self; 3] = [Self::Killed, Self::Hung, Self::CutOff];
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Killed => "added by another master that is killed",
+            Self::Hung => "added by another master that hangs (SIGSTOP)",
+            Self::CutOff => "added by another master that is cut off",
+        }
+    }
+
+    /// How `saltfo probe` calls it.
+    const fn state(self) -> &'static str {
+        match self {
+            Self::Killed | Self::CutOff => "unreachable",
+            Self::Hung => "hung",
+        }
+    }
+
+    fn begin(self, master: Daemon<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Killed => master.kill(),
+            Self::Hung => master.hang(),
+            Self::CutOff => master.cut(),
+        }
+    }
+
+    fn end(self, master: Daemon<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Killed => master.start(),
+            Self::Hung => master.resume(),
+            Self::CutOff => master.mend(),
+        }
+    }
+}
+
+/// Measures healthy and faulty blocks in turn; each fault is compared with the healthy blocks around it.
+///
+/// # Errors
+/// A fault that is none, a wrong answer, or a master that does not come back.
+pub(crate) fn rows(stage: &Stage<'_>, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+    let master = stage.lab.master(OTHER_MASTER)?;
+    // It would change masters because of the faults, at some moment, and that would be measured, too.
+    stage.lab.minion(OTHER_MINION)?.kill()?;
+    let block = Task::Lookups { runs };
+    let mut rows = Vec::new();
+    let mut before: Samples = stage.measure(&block)?;
+    for fault in Fault::ALL {
+        progress.say(fault.what());
+        fault.begin(master)?;
+        stage.ensure_faulty(fault.state())?;
+        let faulty: Samples = stage.measure(&block)?;
+        stage.ensure_faulty(fault.state())?;
+        fault.end(master)?;
+        stage.until_healthy()?;
+        let after: Samples = stage.measure(&block)?;
+        let healthy = before.and(&after);
+        let added = faulty.median() - healthy.median();
+        let measured = format!(
+            "{added:+.0} ms ({:.0} → {:.0})",
+            healthy.median(),
+            faulty.median()
+        );
+        let row = Row::new(fault.what(), measured, added)
+            .target("less than 50 ms", added < ADDED)
+            .with("healthy_before", &before)
+            .with("faulty", &faulty)
+            .with("healthy_after", &after);
+        rows.push(row);
+        before = after;
+    }
+    Ok(rows)
+}

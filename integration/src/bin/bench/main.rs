@@ -1,0 +1,136 @@
+//! `bench`: how fast and how small `saltfo` is, measured on real masters and minions in a lab.
+
+mod binary;
+mod crowd;
+mod faults;
+mod inner;
+mod lookup;
+mod machine;
+mod release;
+mod report;
+mod round_trip;
+mod samples;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use integration::{Progress, SaltVersion};
+
+use crate::machine::Machine;
+use crate::report::Report;
+
+/// Measures saltfo on two real salt-masters and two real minions, each host in a network namespace of its own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bench",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  cargo run --release -p integration --bin bench
+  cargo run --release -p integration --bin bench -- --salt 3006 --salt 3008 --json bench.json
+  cargo run --release -p integration --bin bench -- --runs 10       a quick look
+
+Takes about six minutes for each release of Salt. Everything that is compared was measured in turns, so ratios within
+a run say more than milliseconds. Keep the machine quiet: its load is in the report.
+
+Exits 0 when everything was measured, whether or not a target is met; 1 when something could not be measured or
+saltfo gave a wrong answer."
+)]
+struct Arguments {
+    #[command(flatten)]
+    bench: Bench,
+    #[command(subcommand)]
+    inner: Option<Hidden>,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// A release of Salt: 3006, 3007 or 3008; may be given several times [default: 3008]
+    #[arg(long = "salt", value_name = "RELEASE")]
+    versions: Vec<SaltVersion>,
+    /// How often to measure what takes a fraction of a second
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    runs: u32,
+    /// What to print on stdout: a table, or one JSON document with every sample
+    #[arg(long, value_enum, default_value_t = Out::Text)]
+    out: Out,
+    /// Also write the JSON document to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Hidden {
+    /// Measures on a host of the lab; the bench starts this
+    #[command(hide = true)]
+    Inner(inner::Inner),
+}
+
+/// How results are written: Salt's own option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Out {
+    /// For people, and for Markdown
+    Text,
+    /// One document
+    Json,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.inner {
+        Some(Hidden::Inner(inner)) => inner.run().map(|()| ExitCode::SUCCESS),
+        None => arguments.bench.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+impl Bench {
+    fn run(&self) -> anyhow::Result<ExitCode> {
+        let progress = Progress::new(|line| eprintln!("bench: {line}"));
+        if cfg!(debug_assertions) {
+            progress.say("this is a debug build: its numbers say nothing; use cargo run --release");
+        }
+        progress.say("building saltfo");
+        let saltfo = binary::build()?;
+        let mut report = Report::new(Machine::look(&saltfo)?, binary::rows(&saltfo)?);
+        let versions = if self.versions.is_empty() {
+            vec![SaltVersion::V3008]
+        } else {
+            self.versions.clone()
+        };
+        for version in versions {
+            let release = release::measure(version, self.runs, &saltfo, &progress)?;
+            report.releases.push(release);
+        }
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        if let Some(path) = &self.json {
+            std::fs::write(path, &json).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        match self.out {
+            Out::Text => print!("{report}"),
+            Out::Json => print!("{json}"),
+        }
+        Ok(if report.is_complete() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}
