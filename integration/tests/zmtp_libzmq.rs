@@ -1,6 +1,6 @@
 //! Honest peers of libzmq, which is what Salt's masters and minions speak through, in both roles.
 //!
-//! Needs a Python with pyzmq: the one in `SALTFO_PYTHON`, or `python3`.
+//! libzmq comes with Salt, as pyzmq.
 
 // A helper of tests is no test to the lints: a panic is how it reports.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use integration::{Progress, Salt, SaltVersion};
 use proto::net::{Channel, NetError, Options, Requester, Subscriber, accept};
 use proto::zmtp::{Connection, Event, Limits, Message, Peer, SocketType, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,16 +28,8 @@ struct Libzmq {
 
 impl Libzmq {
     fn start(arguments: &[&str]) -> Self {
-        let python = std::env::var("SALTFO_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let found = Command::new(&python)
-            .args(["-c", "import zmq"])
-            .stderr(Stdio::null())
-            .status();
-        assert!(
-            found.is_ok_and(|status| status.success()),
-            "{python} has no pyzmq: `pip install pyzmq`, or name a Python that has it in SALTFO_PYTHON"
-        );
-        let mut child = Command::new(python)
+        let salt = Salt::ensure(SaltVersion::V3008, &Progress::stderr()).unwrap();
+        let mut child = Command::new(salt.python())
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/zmtp_libzmq_peer.py"))
             .args(arguments)
             .stdin(Stdio::piped())
