@@ -79,11 +79,7 @@ impl Inner {
         let json = match self.task {
             Task::Pairs { runs } => serde_json::to_string(&self.pairs(runs)?)?,
             Task::Lookups { runs } => serde_json::to_string(&self.lookups(runs)?)?,
-            Task::Once => {
-                let mut samples = Samples::default();
-                samples.push(self.question.ask_rightly()?);
-                serde_json::to_string(&samples)?
-            }
+            Task::Once => serde_json::to_string(&self.question.ask()?)?,
             Task::Memory { runs } => serde_json::to_string(&self.memory(runs)?)?,
             Task::Crowd { count } => serde_json::to_string(&self.crowd(count)?)?,
         };
