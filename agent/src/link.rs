@@ -80,6 +80,8 @@ impl<'a> Link<'a> {
 
     /// Waits for our turn to publish. It is kept until [`Self::end_turn`], or this link is dropped.
     pub(crate) async fn take_turn(&mut self, deadline: Instant) -> Result<(), NotInTime> {
+        // The locks are this process's, not the turn's: an old one must not let go of the new one's.
+        self.turn = None;
         self.turn = Some(self.traffic.turn(deadline).await?);
         Ok(())
     }

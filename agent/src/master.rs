@@ -155,14 +155,18 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Sends a `minion_pub` when it is our turn at this master, and keeps the turn until [`Self::end_turn`].
+    /// Sends a `minion_pub` in our turn, of a function that may run twice.
     ///
-    /// The request is sent once; a second time only after a reply that shows that the master could not read
-    /// the first.
+    /// It is sent a second time after a reply that says that the master could not read the first. Such a reply
+    /// is signed by nobody: a man in the middle can make the function run twice. `test.ping` may.
     ///
     /// # Errors
     /// [`Failure`]; the job may have started all the same.
-    pub async fn publish(&mut self, command: &Command<'_>, deadline: Instant) -> Result<Value, Failure> {
+    pub async fn publish_repeatable(
+        &mut self,
+        command: &Command<'_>,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
         match self.publish_once(command, deadline).await {
             Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
             other => return other,
@@ -174,7 +178,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Waits until no other process of this host is publishing at this master.
+    /// Waits until no other process of this host is publishing at this master. The turn is kept until
+    /// [`Self::end_turn`].
     ///
     /// # Errors
     /// [`Failure::NoTurn`].
