@@ -73,7 +73,7 @@ impl Lab {
                 let mut arguments = vec!["tc", "qdisc", "replace", "dev", device, "root", "netem"];
                 arguments.extend(faults.split_whitespace());
                 run(&arguments)
-                    .context("does the kernel have netem (CONFIG_NET_SCH_NETEM, module sch_netem)?")?;
+                    .context("the kernel may lack netem (CONFIG_NET_SCH_NETEM, module sch_netem)")?;
             } else if rules.contains("netem") {
                 run(&["tc", "qdisc", "del", "dev", device, "root"])?;
             }

@@ -247,22 +247,32 @@ impl Lab {
         timeout: Duration,
         mut condition: impl FnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
+        let mut died = false;
         let result = until(what, timeout, || {
             for daemon in self.daemons() {
-                daemon.check_alive()?;
+                daemon.check_alive().inspect_err(|_| died = true)?;
             }
             condition()
         });
-        result.with_context(|| {
-            self.daemons()
-                .map(|daemon| daemon.log_tail())
-                .collect::<Vec<_>>()
-                .join("\n")
+        // A daemon that died has told its own log.
+        result.map_err(|error| {
+            if died {
+                error
+            } else {
+                anyhow::anyhow!("{error:#}\n{}", self.log_tails())
+            }
         })
     }
 
     pub(crate) fn namespaces(&self) -> &Namespaces {
         &self.state.namespaces
+    }
+
+    fn log_tails(&self) -> String {
+        self.daemons()
+            .map(|daemon| daemon.log_tail())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     pub(crate) fn daemons(&self) -> impl Iterator<Item = Daemon<'_>> {

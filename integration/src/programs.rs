@@ -16,7 +16,7 @@ impl Lab {
     /// A command that runs this program on a host: its network, its name, the lab's `/etc/hosts`, `/run` and
     /// processes. Arguments, input and output are the caller's, as with any command.
     ///
-    /// Entering costs about 3 ms. A program that measures should be entered once and do all its work there.
+    /// Entering costs 3 to 5 ms. A program that measures should be entered once and do all its work there.
     /// `Child::kill` kills the program; for other signals see [`Lab::signal`].
     #[must_use]
     pub fn command(&self, host: &str, program: impl AsRef<OsStr>) -> Command {

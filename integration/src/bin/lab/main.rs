@@ -40,7 +40,7 @@ enum Subject {
 Example:
   lab demo --salt 3006 --wait 10
 
-Takes about half a minute with 3008. Exits 0 if saltfo gave the right answer both times.")]
+Takes about 20 s once Salt is installed. Exits 0 if saltfo gave the right answer both times.")]
     Demo(demo::Demo),
     /// Bring a lab up that stays in the background
     #[command(after_help = "\
