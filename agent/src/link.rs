@@ -116,7 +116,7 @@ impl<'a> Link<'a> {
                 Some(_) => None,
                 None => {
                     (self.held_up)(true);
-                    let pass = self.traffic.pass().await;
+                    let pass = self.traffic.pass(deadline).await;
                     (self.held_up)(false);
                     Some(pass)
                 }

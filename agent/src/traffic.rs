@@ -32,9 +32,10 @@ const FOLDER: &str = "/run/lock";
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// It grows up to this. A publish takes some tens of milliseconds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
-/// A small request waits no longer: by then the call of the publish ahead has long been dealt, and the
-/// master may be one that never answers.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A publish that has no reply for so long is stuck: its call was dealt long ago, so others may go on.
+const STUCK: Duration = Duration::from_secs(1);
+/// For how long a publish counts whose process did not stay for the reply.
+const LEFT_BEHIND: Duration = Duration::from_millis(250);
 
 /// The traffic of this host to one master.
 #[derive(Debug, Clone)]
@@ -75,14 +76,18 @@ impl Traffic {
         Self(None)
     }
 
-    /// Waits until no publish is under way; after a second, no longer.
-    pub(crate) async fn pass(&self) -> Pass {
+    /// Waits until no publish is under way, or until the one that is can only be stuck.
+    pub(crate) async fn pass(&self, deadline: Instant) -> Pass {
         let Some(locks) = &self.0 else { return Pass(None) };
-        let deadline = Instant::now() + LONGEST_WAIT;
-        if lock(deadline, || locks.gate.try_lock_shared()).await.is_err() {
+        let stuck = || locks.publish_age().is_some_and(|age| age > STUCK);
+        if lock(deadline, stuck, || locks.gate.try_lock_shared())
+            .await
+            .is_err()
+        {
             return Pass(None);
         }
-        let passed = lock(deadline, || locks.road.try_lock_shared()).await;
+        locks.wait_for_left_behind(deadline).await;
+        let passed = lock(deadline, || false, || locks.road.try_lock_shared()).await;
         release(&locks.gate);
         Pass(passed.is_ok().then(|| Arc::clone(locks)))
     }
@@ -92,13 +97,11 @@ impl Traffic {
         let Some(locks) = &self.0 else {
             return Ok(Turn(None));
         };
-        lock(deadline, || locks.gate.try_lock()).await?;
+        lock(deadline, || false, || locks.gate.try_lock()).await?;
         // From here on the drop of the turn opens the gate.
         let turn = Turn(Some(Arc::clone(locks)));
-        lock(deadline, || locks.road.try_lock()).await?;
-        if let Some(left) = locks.left_behind() {
-            tokio::time::sleep_until(deadline.min(Instant::now() + left)).await;
-        }
+        lock(deadline, || false, || locks.road.try_lock()).await?;
+        locks.wait_for_left_behind(deadline).await;
         Ok(turn)
     }
 }
@@ -141,9 +144,10 @@ impl Drop for Turn {
     }
 }
 
-/// Tries until it works; the waiting of `flock` itself could not be ended at a deadline.
+/// Tries until it works or is given up; the waiting of `flock` itself could not be ended.
 async fn lock(
     deadline: Instant,
+    give_up: impl Fn() -> bool,
     mut attempt: impl FnMut() -> Result<(), TryLockError>,
 ) -> Result<(), NotInTime> {
     let mut pause = FIRST_PAUSE;
@@ -156,7 +160,7 @@ async fn lock(
                 return Ok(());
             }
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= deadline || give_up() {
             return Err(NotInTime);
         }
         // Jittered, so that those who wait do not all come back at once.
@@ -186,13 +190,21 @@ impl Locks {
         })
     }
 
-    /// How long to wait for a publish whose process did not see the reply.
-    fn left_behind(&self) -> Option<Duration> {
+    /// How long ago a publish began that has no reply.
+    fn publish_age(&self) -> Option<Duration> {
         let mut mark = [0; 8];
         self.gate.read_exact_at(&mut mark, 0).ok()?;
-        // A mark from the future, or from long ago, says nothing.
-        let age = Duration::from_millis(now().checked_sub(u64::from_be_bytes(mark))?);
-        LONGEST_WAIT.checked_sub(age)
+        // A mark from the future says nothing: the clock has been set.
+        now()
+            .checked_sub(u64::from_be_bytes(mark))
+            .map(Duration::from_millis)
+    }
+
+    /// With the gate in hand: whoever began a publish is gone, and its call may not have been dealt yet.
+    async fn wait_for_left_behind(&self, deadline: Instant) {
+        if let Some(left) = self.publish_age().and_then(|age| LEFT_BEHIND.checked_sub(age)) {
+            tokio::time::sleep_until(deadline.min(Instant::now() + left)).await;
+        }
     }
 }
 
@@ -281,7 +293,7 @@ mod tests {
             traffic(folder.path(), 1),
             traffic(folder.path(), 1),
         );
-        let (pass, other) = (one.pass().await, two.pass().await);
+        let (pass, other) = (one.pass(soon()).await, two.pass(soon()).await);
         assert!(pass.0.is_some() && other.0.is_some());
         assert_eq!(three.turn(soon()).await.unwrap_err(), NotInTime);
         drop((pass, other));
@@ -296,25 +308,28 @@ mod tests {
             traffic(folder.path(), 1),
             traffic(folder.path(), 1),
         );
-        let pass = one.pass().await;
+        let pass = one.pass(soon()).await;
         let later = Instant::now() + Duration::from_secs(60);
         let waiting = tokio::spawn(async move { two.turn(later).await });
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let stopped = tokio::time::timeout(Duration::from_millis(500), three.pass()).await;
+        let stopped = tokio::time::timeout(Duration::from_millis(500), three.pass(later)).await;
         assert!(stopped.is_err());
         drop(pass);
         assert!(waiting.await.unwrap().is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_small_request_waits_a_second_and_no_longer() {
+    #[tokio::test]
+    async fn a_small_request_waits_for_a_publish_but_not_for_a_stuck_one() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
-        let _held = one.turn(soon()).await.unwrap();
+        let turn = one.turn(soon()).await.unwrap();
+        let later = Instant::now() + Duration::from_secs(60);
+        // Between the reply and the return, however long that takes.
+        assert!(tokio::time::timeout(STUCK * 2, two.pass(later)).await.is_err());
+        turn.begin();
         let start = Instant::now();
-        let pass = two.pass().await;
-        assert!(pass.0.is_none());
-        assert!(start.elapsed() >= LONGEST_WAIT && start.elapsed() < LONGEST_WAIT * 2);
+        assert!(two.pass(later).await.0.is_none());
+        assert!(start.elapsed() >= STUCK);
     }
 
     #[tokio::test]
@@ -326,15 +341,14 @@ mod tests {
         turn.begin();
         turn.end();
         drop(turn);
-        assert_eq!(two.0.as_ref().unwrap().left_behind(), None);
+        let age = || two.0.as_ref().unwrap().publish_age();
+        assert_eq!(age(), None);
         let turn = one.turn(later()).await.unwrap();
         turn.begin();
         drop(turn);
-        assert!(two.0.as_ref().unwrap().left_behind().is_some());
-        let start = std::time::Instant::now();
+        assert!(age().is_some());
         drop(two.turn(later()).await.unwrap());
-        assert!(start.elapsed() > LONGEST_WAIT / 2);
-        assert_eq!(two.0.as_ref().unwrap().left_behind(), None);
+        assert!(age().unwrap() >= LEFT_BEHIND);
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl<'a> SignIn<'a> {
         let session = KeyString::parse(&session.ok_or(SignInError::TooOld)?).map_err(|_| Deceit::Secret)?;
         let publish_port = inner.get("publish_port").and_then(Value::as_u64);
         Ok(Session::verified(
-            self.identity.clone(),
+            self.identity,
             self.algorithms,
             master,
             Crypticle::new(&aes).map_err(|_| Deceit::Secret)?,

@@ -9,12 +9,13 @@ use rand::CryptoRng;
 
 use crate::auth::{Algorithms, Identity};
 use crate::crypto::{Crypticle, PublicKey};
-use crate::message::{Command, DecodeError, Limits, Nonce, Value, aes_request};
+use crate::message::{Command, DecodeError, Limits, MinionId, Nonce, Value, aes_request};
 use crate::publication::{Publications, Signatures};
 
 /// A verified master and the keys that it gave us. Made by [`SignIn::finish`](crate::auth::SignIn::finish) only.
 pub struct Session {
-    identity: Identity,
+    id: MinionId,
+    tok: Vec<u8>,
     algorithms: Algorithms,
     master: PublicKey,
     aes: Crypticle,
@@ -70,7 +71,7 @@ pub struct CannotEncrypt;
 impl Session {
     /// For `auth`, after all checks.
     pub(crate) fn verified(
-        identity: Identity,
+        identity: &Identity,
         algorithms: Algorithms,
         master: PublicKey,
         aes: Crypticle,
@@ -78,7 +79,8 @@ impl Session {
         publish_port: Option<u16>,
     ) -> Self {
         Self {
-            identity,
+            id: identity.id().clone(),
+            tok: identity.tok().to_vec(),
             algorithms,
             master,
             aes,
@@ -120,8 +122,8 @@ impl Session {
         load.extend([
             ("nonce", Value::Raw(nonce.as_bytes().to_vec())),
             ("ts", Value::Int(ts)),
-            ("tok", Value::Raw(self.identity.tok().to_vec())),
-            ("id", Value::text(self.identity.id().as_str())),
+            ("tok", Value::Raw(self.tok.clone())),
+            ("id", Value::text(self.id.as_str())),
         ]);
         let load = self
             .session
@@ -129,7 +131,7 @@ impl Session {
             .map_err(|_| CannotEncrypt)?;
         let request = aes_request(
             load,
-            self.identity.id(),
+            &self.id,
             self.algorithms.encryption,
             self.algorithms.signing,
         );

@@ -7,7 +7,8 @@ use proto::crypto::{PrivateKey, PublicKey};
 use proto::message::MinionId;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
+use zeroize::Zeroizing;
 
 use super::error::Place;
 use super::key_file::{self, TextFile};
@@ -32,7 +33,8 @@ struct Raw {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPki {
-    minion_pem: Spanned<String>,
+    /// May be the key itself, so it is wiped.
+    minion_pem: Spanned<Zeroizing<String>>,
     master_sign_pub: Option<Spanned<String>>,
 }
 
@@ -170,30 +172,34 @@ impl Keys<'_> {
         })
     }
 
-    fn private(&self, key: &'static str, value: &Spanned<String>) -> Result<PrivateKey, ConfigError> {
+    fn private(
+        &self,
+        key: &'static str,
+        value: &Spanned<Zeroizing<String>>,
+    ) -> Result<PrivateKey, ConfigError> {
         if !is_inline(&value.value) {
             return key_file::private_key(&self.beside(&value.value), key, self.permissions);
         }
         // The key is in this file, so this file must be as private as a key.
         self.file.require_private(self.permissions)?;
-        PrivateKey::from_pem(&value.value).map_err(|source| self.bad_inline(key, value, source))
+        PrivateKey::from_pem(&value.value).map_err(|source| self.bad_inline(key, value.referenced, source))
     }
 
     fn public(&self, key: &'static str, value: &Spanned<String>) -> Result<PublicKey, ConfigError> {
         if !is_inline(&value.value) {
             return key_file::public_key(&self.beside(&value.value), key);
         }
-        PublicKey::from_pem(&value.value).map_err(|source| self.bad_inline(key, value, source))
+        PublicKey::from_pem(&value.value).map_err(|source| self.bad_inline(key, value.referenced, source))
     }
 
     fn bad_inline(
         &self,
         key: &'static str,
-        value: &Spanned<String>,
+        location: Location,
         source: proto::crypto::KeyError,
     ) -> ConfigError {
         ConfigError::Key {
-            origin: Place::new(self.path, value.referenced).to_string(),
+            origin: Place::new(self.path, location).to_string(),
             key,
             source,
         }

@@ -11,7 +11,7 @@ fn session(keys: &Keys, key_string: &str) -> Session {
     let key = KeyString::parse(key_string.as_bytes()).unwrap();
     let crypticle = || Crypticle::new(&key).unwrap();
     Session::verified(
-        keys.identity("client"),
+        &keys.identity("client"),
         Algorithms::default(),
         keys.public("master"),
         crypticle(),
