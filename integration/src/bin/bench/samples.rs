@@ -16,11 +16,6 @@ impl Samples {
         self.0.push((sample.as_secs_f64() * 1e6).round() / 1e3);
     }
 
-    /// These and those.
-    pub(crate) fn and(&self, others: &Self) -> Self {
-        Self(self.0.iter().chain(&others.0).copied().collect())
-    }
-
     /// The middle one, or between the two in the middle. NaN if there are none, which meets no target.
     pub(crate) fn median(&self) -> f64 {
         let sorted = self.sorted();

@@ -60,12 +60,38 @@ impl<'a> Stage<'a> {
         self.measure_for(MINION, MASTER, task)
     }
 
+    /// The same with a configuration that names [`MASTER`] alone: nobody else is asked.
+    ///
+    /// # Errors
+    /// As [`Stage::measure`].
+    pub(crate) fn measure_alone<T: DeserializeOwned>(&self, task: &Task) -> anyhow::Result<T> {
+        let both = std::fs::read_to_string(&self.config)?;
+        let mut masters = both.match_indices("  - name:");
+        let (_first, second) = (masters.next(), masters.next());
+        let end = second.context("the lab's saltfo.yaml has no second master")?.0;
+        let alone = both.get(..end).unwrap_or_default();
+        // Beside the other one, because it names keys by relative paths.
+        let config = self.config.with_file_name("alone.yaml");
+        std::fs::write(&config, alone).with_context(|| format!("cannot write {}", config.display()))?;
+        self.run(&config, MINION, MASTER, task)
+    }
+
     /// The same for another minion and the master that has it.
     ///
     /// # Errors
     /// As [`Stage::measure`].
     pub(crate) fn measure_for<T: DeserializeOwned>(
         &self,
+        minion: &str,
+        master: &str,
+        task: &Task,
+    ) -> anyhow::Result<T> {
+        self.run(&self.config, minion, master, task)
+    }
+
+    fn run<T: DeserializeOwned>(
+        &self,
+        config: &Path,
         minion: &str,
         master: &str,
         task: &Task,
@@ -78,7 +104,7 @@ impl<'a> Stage<'a> {
             .arg("--saltfo")
             .arg(self.saltfo)
             .arg("--config")
-            .arg(&self.config)
+            .arg(config)
             .args(["--minion", minion, "--master", &self.lab.host(master)?.fqdn])
             .args(task.words())
             .stdin(Stdio::null())
