@@ -17,6 +17,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::Config;
 use crate::state::{State, Verdict};
 
+/// A publish whose reply nobody waits for holds up the next lookup of this host for longer than this. Its reply is
+/// as good as there when another master's minion has answered; a master that hangs does not get this far.
+const LINGER: Duration = Duration::from_millis(40);
+
 /// What a lookup found.
 #[derive(Debug)]
 pub struct Located {
@@ -112,6 +116,9 @@ pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duratio
         }
     }
     let took = start.elapsed();
+    board
+        .linger(&mut events, deadline.min(Instant::now() + LINGER))
+        .await;
     tasks.abort_all();
     board.conclude(config, took, Instant::now() >= deadline)
 }
@@ -188,6 +195,23 @@ impl Board {
                     .enumerate()
                     .all(|master| has_ended(master, answer))
         })
+    }
+
+    /// Whether a publish is under way at a master.
+    fn is_publishing(&self) -> bool {
+        self.masters
+            .iter()
+            .any(|line| line.verdict.is_none() && line.stage == Stage::Publishing)
+    }
+
+    /// Sees the replies of publishes come in that are under way: see [`LINGER`].
+    async fn linger(&mut self, events: &mut mpsc::UnboundedReceiver<(usize, Event)>, deadline: Instant) {
+        while self.is_publishing() {
+            match timeout_at(deadline, events.recv()).await {
+                Ok(Some((index, event))) => self.note(index, event),
+                Ok(None) | Err(_) => break,
+            }
+        }
     }
 
     fn conclude(self, config: &Config, took: Duration, late: bool) -> Located {
