@@ -8,7 +8,8 @@ mod saltfo_yaml;
 
 use std::path::{Path, PathBuf};
 
-use proto::auth::{Algorithms, Identity, Trust};
+use proto::auth::Trust;
+use proto::identity::{Algorithms, Identity};
 
 pub use error::ConfigError;
 pub use names::{Host, HostError};

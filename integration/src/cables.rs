@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::lab::Lab;
 
 impl Lab {
-    /// Pulls a host's cable; see [`Daemon::cut`].
+    /// Pulls a host's cable; see [`Daemon::cut`](crate::Daemon::cut).
     ///
     /// # Errors
     /// There is no such host.

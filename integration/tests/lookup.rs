@@ -9,11 +9,10 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use common::disguise::{Other, slow_clock};
 use common::{Run, locate, saltfo};
 use integration::{Lab, SaltVersion};
 use proto::crypto::PrivateKey;
@@ -188,48 +187,6 @@ fn a_minions_own_configuration_is_enough(lab: &Lab) {
     assert!(why.contains("peer:") && why.contains("'^minion01$'"), "{why}");
 }
 
-/// A folder for the runner with other keys or anchors than those of the lab.
-struct Other<'a> {
-    lab: &'a Lab,
-    folder: PathBuf,
-}
-
-impl<'a> Other<'a> {
-    fn new(lab: &'a Lab, name: &str) -> Self {
-        let folder = lab.folder().join("runner").join(name);
-        fs::create_dir_all(folder.join("pki")).unwrap();
-        let config = lab.saltfo_config("").unwrap();
-        for file in ["saltfo.yaml", "pki/pipeline.pem", "pki/master_sign.pub"] {
-            let _ = fs::remove_file(folder.join(file));
-            fs::copy(config.parent().unwrap().join(file), folder.join(file)).unwrap();
-        }
-        Self { lab, folder }
-    }
-
-    fn replace(&self, file: &str, text: &str, mode: u32) -> &Self {
-        let path = self.folder.join(file);
-        let _ = fs::remove_file(&path);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        self
-    }
-
-    fn edit(&self, edit: impl Fn(String) -> String) -> &Self {
-        let text = edit(fs::read_to_string(self.folder.join("saltfo.yaml")).unwrap());
-        self.replace("saltfo.yaml", &text, 0o600)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        let mut command = self.lab.saltfo(arguments).unwrap();
-        command.env("SALTFO_CONFIG", self.folder.join("saltfo.yaml"));
-        Run::of(command)
-    }
-
-    fn locate(&self) -> Run {
-        self.run(&["active-master", "minion01", "--out", "json", "--timeout", "2"])
-    }
-}
-
 fn key() -> PrivateKey {
     PrivateKey::generate(2048, &mut rand::rng()).unwrap()
 }
@@ -340,28 +297,6 @@ fn a_minion_that_no_master_knows_is_told_at_once(lab: &Lab) {
         assert!(why.contains("no accepted key of minion99"), "{why}");
     }
     assert_eq!(run.json()["active"], serde_json::Value::Null);
-}
-
-/// Ten minutes behind, for one process: its clock is the C library's, and that can be asked to lie.
-fn slow_clock(folder: &Path) -> PathBuf {
-    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
-    let text = "#define _GNU_SOURCE\n\
-        #include <dlfcn.h>\n#include <time.h>\n\
-        int clock_gettime(clockid_t id, struct timespec *now) {\n\
-          static int (*real)(clockid_t, struct timespec *);\n\
-          if (!real) real = dlsym(RTLD_NEXT, \"clock_gettime\");\n\
-          int result = real(id, now);\n\
-          if (id == CLOCK_REALTIME) now->tv_sec -= 600;\n\
-          return result;\n}\n";
-    fs::write(&source, text).unwrap();
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .arg("-ldl")
-        .status();
-    assert!(built.unwrap().success());
-    library
 }
 
 fn a_slow_clock_is_named(lab: &Lab) {

@@ -7,70 +7,15 @@
 use rand::CryptoRng;
 use subtle::ConstantTimeEq as _;
 
-use crate::crypto::{
-    Crypticle, EncryptionAlgorithm, Fingerprint, KeyError, KeyString, PrivateKey, PublicKey, SigningAlgorithm,
-};
-use crate::message::{Limits, MinionId, Nonce, Value, clear_request};
+use crate::crypto::{Crypticle, Fingerprint, KeyString, PublicKey};
+use crate::identity::{Algorithms, Identity};
+use crate::message::{Limits, Nonce, Value, clear_request};
 use crate::session::Session;
 
 mod pub_sig;
 mod verdict;
 
 pub use verdict::{Claim, Deceit, SignInError};
-
-/// Who we are: a minion id and its key, accepted (one hopes) by the masters.
-#[derive(Clone)]
-pub struct Identity {
-    id: MinionId,
-    key: PrivateKey,
-    public_pem: String,
-    tok: Vec<u8>,
-}
-
-impl Identity {
-    /// Puts id and key together.
-    ///
-    /// The token that every request carries is made here, once: it is the same for the life of the key.
-    ///
-    /// # Errors
-    /// [`KeyError::Malformed`] if the key cannot sign.
-    pub fn new<R: CryptoRng + ?Sized>(id: MinionId, key: PrivateKey, rng: &mut R) -> Result<Self, KeyError> {
-        let public_pem = key.public_key().to_pem()?;
-        let tok = key.x931_sign(b"salt", rng).map_err(|_| KeyError::Malformed)?;
-        Ok(Self {
-            id,
-            key,
-            public_pem,
-            tok,
-        })
-    }
-
-    /// The minion id.
-    #[must_use]
-    pub fn id(&self) -> &MinionId {
-        &self.id
-    }
-
-    /// The public half, as the master should have it.
-    #[must_use]
-    pub fn public_key(&self) -> PublicKey {
-        self.key.public_key()
-    }
-
-    /// X9.31 over `salt`: possession of the key, no freshness.
-    pub(crate) fn tok(&self) -> &[u8] {
-        &self.tok
-    }
-}
-
-/// The algorithms that we ask the master to use; it never chooses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Algorithms {
-    /// Minion option `encryption_algorithm`.
-    pub encryption: EncryptionAlgorithm,
-    /// Minion option `signing_algorithm`.
-    pub signing: SigningAlgorithm,
-}
 
 /// What makes a master genuine. Each anchor that is set must hold; one at least is set.
 #[derive(Debug, Clone)]
@@ -180,7 +125,7 @@ impl<'a> SignIn<'a> {
     fn request(&self, token: Option<Vec<u8>>) -> Vec<u8> {
         let mut load = vec![
             ("cmd", Value::text("_auth")),
-            ("id", Value::text(self.identity.id.as_str())),
+            ("id", Value::text(self.identity.id().as_str())),
             ("nonce", Value::Raw(self.nonce.as_bytes().to_vec())),
             ("enc_algo", Value::text(self.algorithms.encryption.name())),
             ("sig_algo", Value::text(self.algorithms.signing.name())),
@@ -188,7 +133,7 @@ impl<'a> SignIn<'a> {
         if let Some(token) = token {
             load.push(("token", Value::Raw(token)));
         }
-        load.push(("pub", Value::text(self.identity.public_pem.as_str())));
+        load.push(("pub", Value::text(self.identity.public_pem())));
         clear_request(Value::map(load))
     }
 
@@ -257,7 +202,10 @@ impl<'a> SignIn<'a> {
                 return Ok(None);
             };
             let sealed = sealed.as_bytes().ok_or(Deceit::Secret)?;
-            let opened = self.identity.key.decrypt(self.algorithms.encryption, sealed, rng);
+            let opened = self
+                .identity
+                .key()
+                .decrypt(self.algorithms.encryption, sealed, rng);
             opened.map(Some).map_err(|_| Deceit::Secret)
         };
         let aes = KeyString::parse(&open("aes")?.ok_or(Deceit::Secret)?).map_err(|_| Deceit::Secret)?;

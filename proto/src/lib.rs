@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod crypto;
+pub mod identity;
 pub mod message;
 pub mod net;
 pub mod publication;

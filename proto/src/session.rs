@@ -7,8 +7,8 @@
 
 use rand::CryptoRng;
 
-use crate::auth::{Algorithms, Identity};
 use crate::crypto::{Crypticle, PublicKey};
+use crate::identity::{Algorithms, Identity};
 use crate::message::{Command, DecodeError, Limits, MinionId, Nonce, Value, aes_request};
 use crate::publication::{Publications, Signatures};
 

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
-use crate::auth::Identity;
 use crate::crypto::{PrivateKey, PublicKey};
+use crate::identity::Identity;
 use crate::message::MinionId;
 
 /// The releases that the per-release files are for.

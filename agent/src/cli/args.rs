@@ -108,7 +108,7 @@ pub(crate) struct ActiveMaster {
         conflicts_with = "list"
     )]
     pub(crate) minion: Option<MinionId>,
-    /// Several minions at once: a line MINION<tab>MASTER for each, the worst exit code
+    /// Several minions at once: a line with minion, tab and master for each, the worst exit code
     #[arg(short = 'L', long, value_name = "MINION,…", value_delimiter = ',')]
     pub(crate) list: Vec<MinionId>,
     /// Also write SALTFO_MINION, SALTFO_ACTIVE_MASTER and SALTFO_ACTIVE_MASTER_ADDRESS to this file

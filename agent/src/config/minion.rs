@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::auth::{Algorithms, Identity, Trust};
+use proto::auth::Trust;
 use proto::crypto::{Fingerprint, PublicKey};
+use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
 use serde::Deserialize;
 use serde_saphyr::Spanned;

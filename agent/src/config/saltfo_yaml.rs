@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::auth::{Algorithms, Identity, Trust};
+use proto::auth::Trust;
 use proto::crypto::{PrivateKey, PublicKey};
+use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

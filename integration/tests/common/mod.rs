@@ -1,5 +1,7 @@
 //! What the tests on real masters share: running `saltfo` on the runner and reading its document.
 
+pub(crate) mod disguise;
+
 use std::process::{Command, Output};
 
 use integration::Lab;

@@ -1,8 +1,9 @@
 //! Sign-in replies of real masters, genuine and forged.
 
 use super::{Keys, RELEASES, bytes, cases, file, text};
-use crate::auth::{Algorithms, Claim, SignIn, SignInError, Trust};
+use crate::auth::{Claim, SignIn, SignInError, Trust};
 use crate::crypto::{Fingerprint, KeyString};
+use crate::identity::Algorithms;
 use crate::message::{Limits, Nonce, Value};
 use crate::publication::Signatures;
 use crate::session::Session;

@@ -2,8 +2,8 @@
 
 use super::msgpack::json;
 use super::{Keys, RELEASES, bytes, cases, file, text};
-use crate::auth::Algorithms;
 use crate::crypto::{Crypticle, KeyString};
+use crate::identity::Algorithms;
 use crate::message::{Command, Limits, MinionId, Nonce, Value};
 use crate::session::{Awaited, ReplyError, Session};
 
