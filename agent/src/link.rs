@@ -122,10 +122,13 @@ impl<'a> Link<'a> {
                 }
             };
             let (awaited, payload) = request()?;
-            let until = deadline.min(Instant::now() + patience);
-            match self.requester.request(payload, until).await {
+            match self
+                .requester
+                .request_patiently(payload, patience, deadline)
+                .await
+            {
                 Ok(reply) => return Ok((awaited, reply)),
-                Err(NetError::ReplyTimeout { .. }) if until < deadline => {}
+                Err(NetError::ReplyTimeout { .. }) if Instant::now() < deadline => {}
                 // Once: connections that were idle may have been forgotten by something on the way.
                 Err(NetError::Closed { .. } | NetError::Reset { .. }) if !was_cut => was_cut = true,
                 Err(error) => return Err(error.into()),

@@ -34,7 +34,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 /// A publish that has no reply for so long is stuck: its call was dealt long ago, so others may go on.
 const STUCK: Duration = Duration::from_secs(1);
-/// For how long a publish counts whose process did not stay for the reply.
+/// For how long a small request waits for a publish whose process did not stay for the reply: until its call
+/// has been dealt, most likely. The next publish waits until it can only be stuck.
 const LEFT_BEHIND: Duration = Duration::from_millis(250);
 
 /// The traffic of this host to one master.
@@ -86,7 +87,7 @@ impl Traffic {
         {
             return Pass(None);
         }
-        locks.wait_for_left_behind(deadline).await;
+        locks.wait_for_left_behind(LEFT_BEHIND, deadline).await;
         let passed = lock(deadline, || false, || locks.road.try_lock_shared()).await;
         release(&locks.gate);
         Pass(passed.is_ok().then(|| Arc::clone(locks)))
@@ -101,7 +102,7 @@ impl Traffic {
         // From here on the drop of the turn opens the gate.
         let turn = Turn(Some(Arc::clone(locks)));
         lock(deadline, || false, || locks.road.try_lock()).await?;
-        locks.wait_for_left_behind(deadline).await;
+        locks.wait_for_left_behind(STUCK, deadline).await;
         Ok(turn)
     }
 }
@@ -201,8 +202,8 @@ impl Locks {
     }
 
     /// With the gate in hand: whoever began a publish is gone, and its call may not have been dealt yet.
-    async fn wait_for_left_behind(&self, deadline: Instant) {
-        if let Some(left) = self.publish_age().and_then(|age| LEFT_BEHIND.checked_sub(age)) {
+    async fn wait_for_left_behind(&self, longest: Duration, deadline: Instant) {
+        if let Some(left) = self.publish_age().and_then(|age| longest.checked_sub(age)) {
             tokio::time::sleep_until(deadline.min(Instant::now() + left)).await;
         }
     }
@@ -348,7 +349,7 @@ mod tests {
         drop(turn);
         assert!(age().is_some());
         drop(two.turn(later()).await.unwrap());
-        assert!(age().unwrap() >= LEFT_BEHIND);
+        assert!(age().unwrap() >= STUCK);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Channel {
     /// Bytes of the messages in `inbox`.
     inbox_size: usize,
     buffer: Box<[u8]>,
+    /// Bytes that have arrived.
+    received: u64,
     #[cfg(test)]
     pub(super) steps: usize,
 }
@@ -52,6 +54,7 @@ impl Channel {
             inbox: VecDeque::new(),
             inbox_size: 0,
             buffer: vec![0; READ].into_boxed_slice(),
+            received: 0,
             #[cfg(test)]
             steps: 0,
         };
@@ -209,6 +212,11 @@ impl Channel {
             .map_err(|error| NetError::transfer(&self.name, error))
     }
 
+    /// How many bytes have arrived in all: whether it grows tells a slow peer from a silent one.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether a message has arrived that nobody received. Does not read from the socket.
     pub(super) fn has_message(&self) -> bool {
         self.inbox.iter().any(|event| matches!(event, Event::Message(_)))
@@ -300,6 +308,9 @@ impl Channel {
                 peer: self.name.clone(),
             }),
             Ok(count) => {
+                self.received = self
+                    .received
+                    .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
                 self.connection
                     .receive(self.buffer.get(..count).unwrap_or_default());
                 Ok(true)

@@ -50,6 +50,21 @@ impl Requester {
     /// [`NetError::NotAReply`] if the peer sent a message before it was asked, or one of another shape;
     /// [`NetError::Abandoned`] after any earlier failure; otherwise as [`Channel::send`] and [`Channel::recv`].
     pub async fn request(&mut self, payload: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, NetError> {
+        self.request_patiently(payload, Duration::MAX, deadline).await
+    }
+
+    /// As [`request`](Self::request), but gives up already when nothing at all has arrived for `quiet`.
+    ///
+    /// A long reply over a slow line is under way, however long it takes: asking again would only make it longer.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn request_patiently(
+        &mut self,
+        payload: Vec<u8>,
+        quiet: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, NetError> {
         if std::mem::replace(&mut self.abandoned, true) {
             return Err(NetError::Abandoned {
                 peer: self.channel.name().to_owned(),
@@ -62,12 +77,27 @@ impl Requester {
                 peer: self.channel.name().to_owned(),
             });
         }
-        let reply = self.channel.recv(deadline).await?;
+        let reply = self.reply(quiet, deadline).await?;
         let payload = reply.into_payload().map_err(|_| NetError::NotAReply {
             peer: self.channel.name().to_owned(),
         })?;
         self.abandoned = false;
         Ok(payload)
+    }
+
+    async fn reply(&mut self, quiet: Duration, deadline: Instant) -> Result<Message, NetError> {
+        loop {
+            let received = self.channel.received();
+            let until = Instant::now()
+                .checked_add(quiet)
+                .map_or(deadline, |until| until.min(deadline));
+            match self.channel.recv(until).await {
+                // What has arrived of it is kept.
+                Err(NetError::ReplyTimeout { .. })
+                    if until < deadline && self.channel.received() > received => {}
+                other => return other,
+            }
+        }
     }
 
     /// As [`Channel::ping`], between two requests.

@@ -106,6 +106,26 @@ async fn a_byte_at_a_time_is_no_busy_loop() {
 }
 
 #[tokio::test]
+async fn a_reply_that_is_arriving_is_waited_for_and_silence_is_not() {
+    let (mut requester, mut stream) = requester().await;
+    let quiet = Duration::from_millis(200);
+    let slow = async {
+        for byte in [&[1, 0, 0, 5][..], b"reply"].concat() {
+            sleep(quiet / 2).await;
+            stream.write_all(&[byte]).await.unwrap();
+        }
+    };
+    let began = Instant::now();
+    let asking = requester.request_patiently(b"x".to_vec(), quiet, late());
+    let (heard, ()) = tokio::join!(asking, slow);
+    assert_eq!(heard.unwrap(), b"reply");
+    assert!(began.elapsed() > quiet * 2);
+    let silent = requester.request_patiently(b"y".to_vec(), quiet, late()).await;
+    assert!(matches!(silent, Err(NetError::ReplyTimeout { .. })), "{silent:?}");
+    assert!(requester.is_abandoned());
+}
+
+#[tokio::test]
 async fn a_peer_that_closes_in_the_middle_of_a_frame_has_closed() {
     let (mut requester, mut peer) = requester().await;
     peer.write_all(b"\x01\0\0\x64abc").await.unwrap();
