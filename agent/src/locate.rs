@@ -4,6 +4,7 @@
 //! the proof: it came from the minion through this master, under keys that were verified. Nothing waits
 //! for a slow, hung or lying master; each of them is reported with the reason why it is not the answer.
 
+mod pauses;
 mod round_trip;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use proto::message::{Jid, MinionId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+
+pub use pauses::Pauses;
 
 use crate::config::Config;
 use crate::state::{State, Verdict};

@@ -32,6 +32,6 @@ pub use lab::Lab;
 pub use pki_tools::client::Client;
 pub use process::Process;
 pub use progress::Progress;
-pub use saltfo::find_saltfo;
+pub use saltfo::{build_saltfo, find_saltfo};
 pub use version::{SaltVersion, UnknownVersion};
 pub use wait::until;

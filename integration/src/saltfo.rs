@@ -1,8 +1,9 @@
 //! The `saltfo` binary under test, and its configuration on the runner.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use pki_tools::client::Client;
 
 use crate::config::HostFolder;
@@ -30,6 +31,37 @@ pub fn find_saltfo() -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join("saltfo"))
         .find(|path| path.is_file());
     found.context("there is no saltfo binary: build it with `cargo build -p agent`, or set SALTFO_BIN")
+}
+
+/// Builds saltfo, so that what is measured is what the source says. Without the source or cargo, or if
+/// `$SALTFO_BIN` names one, takes the one that is there.
+///
+/// # Errors
+/// There is none, or cargo fails.
+pub fn build_saltfo() -> anyhow::Result<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if std::env::var_os("SALTFO_BIN").is_some() || !workspace.join("Cargo.toml").exists() {
+        return find_saltfo();
+    }
+    let here = std::env::current_exe()?;
+    let profile = here.parent().and_then(Path::file_name).unwrap_or_default();
+    // The folder of the profile `dev` has another name than the profile.
+    let profile = if profile == "debug" {
+        "dev".as_ref()
+    } else {
+        profile
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "-p", "agent", "--bin", "saltfo", "--profile"])
+        .arg(profile)
+        .current_dir(workspace)
+        .stdout(Stdio::null())
+        .status();
+    if let Ok(status) = status {
+        ensure!(status.success(), "cargo could not build saltfo");
+    }
+    find_saltfo()
 }
 
 /// The configuration that the runner's `saltfo` uses.

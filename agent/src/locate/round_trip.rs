@@ -6,15 +6,11 @@ use proto::message::{Command, Jid, MinionId, Published, Returned};
 use proto::net::NetError;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Event, Stage};
+use super::{Event, Pauses, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
 use crate::state::{State, Verdict};
 
-/// Before the first look for a return. A minion takes some tens of milliseconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// Each pause is longer than the one before, up to this.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// The return itself is a request to the master, which must not come between the next publish and its call:
 /// a turn ends when the return is in, or after this, when it is late or will never come here.
 const TURN: Duration = Duration::from_millis(500);
@@ -97,10 +93,9 @@ impl RoundTrip<'_> {
             let again = Instant::now() + patience;
             let turn_ends = Instant::now() + TURN;
             patience *= 2;
-            let mut pause = FIRST_PAUSE;
+            let mut pauses = Pauses::new();
             while !self.waiting.is_empty() && Instant::now() < again {
-                sleep_until((Instant::now() + pause).min(self.deadline)).await;
-                pause = pause.mul_f64(1.4).min(LONGEST_PAUSE);
+                sleep_until((Instant::now() + pauses.next()).min(self.deadline)).await;
                 self.look().await?;
                 if Instant::now() >= turn_ends {
                     self.connection.end_turn();

@@ -1,47 +1,15 @@
 //! The `saltfo` binary: built as this program was, its size, the libraries that it needs.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use integration::find_saltfo;
 
 use crate::report::Row;
 
 /// Largest size that is aimed at, in MiB.
 const SIZE: f64 = 15.0;
 const MIB: f64 = 1024.0 * 1024.0;
-
-/// Builds saltfo, so that what is measured is what the source says. Without the source or cargo, or if
-/// `$SALTFO_BIN` names one, takes the one that is there.
-///
-/// # Errors
-/// There is none, or cargo fails.
-pub(crate) fn build() -> anyhow::Result<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if std::env::var_os("SALTFO_BIN").is_some() || !workspace.join("Cargo.toml").exists() {
-        return find_saltfo();
-    }
-    let here = std::env::current_exe()?;
-    let profile = here.parent().and_then(Path::file_name).unwrap_or_default();
-    // The folder of the profile `dev` has another name than the profile.
-    let profile = if profile == "debug" {
-        "dev".as_ref()
-    } else {
-        profile
-    };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "-p", "agent", "--bin", "saltfo", "--profile"])
-        .arg(profile)
-        .current_dir(workspace)
-        .stdout(Stdio::null())
-        .status();
-    if let Ok(status) = status {
-        ensure!(status.success(), "cargo could not build saltfo");
-    }
-    find_saltfo()
-}
 
 /// What can be told of the binary without running it.
 ///

@@ -98,7 +98,7 @@ impl Bench {
             progress.say("this is a debug build: its numbers say nothing; use cargo run --release");
         }
         progress.say("building saltfo");
-        let saltfo = binary::build()?;
+        let saltfo = integration::build_saltfo()?;
         let mut report = Report::new(Machine::look(&saltfo)?, binary::rows(&saltfo)?);
         let versions = if self.versions.is_empty() {
             vec![SaltVersion::V3008]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agent::config::{Config, Permissions, Source};
+use agent::locate::Pauses;
 use anyhow::{Context as _, bail, ensure};
 use proto::auth::SignIn;
 use proto::message::{Command, Jid, MinionId, Published, Returned, Value};
@@ -16,12 +17,6 @@ use crate::lookup::Question;
 
 /// Longer than any round trip that is worth a number.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The pauses between two looks for the return are those of `saltfo` (agent/src/locate/round_trip.rs): with
-/// others the two would not be comparable.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const GROWTH: f64 = 1.4;
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-
 /// A connection to the master that has the minion, signed in.
 pub(crate) struct Warm {
     requester: Requester,
@@ -73,10 +68,10 @@ impl Warm {
         let start = Instant::now();
         let deadline = start + PATIENCE;
         let jid = self.publish(deadline).await?;
-        let mut pause = FIRST_PAUSE;
+        // Those of saltfo: with others the two would not be comparable.
+        let mut pauses = Pauses::new();
         loop {
-            sleep(pause).await;
-            pause = pause.mul_f64(GROWTH).min(LONGEST_PAUSE);
+            sleep(pauses.next()).await;
             let reply = self.request(&Command::PubRet { jid: &jid }, deadline).await?;
             if let Some(value) = Returned::from_value(reply).of(&self.minion) {
                 let took = start.elapsed();

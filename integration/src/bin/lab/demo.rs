@@ -1,13 +1,12 @@
 //! `lab demo`: a master dies, and saltfo tells who has the minion, before and after.
 
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
-use integration::{Lab, Progress, SaltVersion, find_saltfo};
+use integration::{Lab, Progress, SaltVersion, build_saltfo};
 
 use crate::Out;
 use crate::narrator::{Narrator, Run, rounded};
@@ -115,33 +114,4 @@ fn ask(lab: &Lab, right: &str) -> anyhow::Result<Run> {
         exit_code: output.status.code(),
         seconds,
     })
-}
-
-/// Builds saltfo as this program was built, so that what is shown is what the source says. Without the source,
-/// or if `$SALTFO_BIN` names one, takes the one that is there.
-fn build_saltfo() -> anyhow::Result<()> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if std::env::var_os("SALTFO_BIN").is_some() || !workspace.join("Cargo.toml").exists() {
-        return find_saltfo().map(drop);
-    }
-    let here = std::env::current_exe()?;
-    let profile = here
-        .parent()
-        .and_then(Path::file_name)
-        .unwrap_or_default()
-        .to_string_lossy();
-    let profile = if profile == "debug" { "dev" } else { &*profile };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Cargo's own progress goes to stderr; nothing is to be seen when saltfo is up to date.
-    let status = Command::new(cargo)
-        .args(["build", "-p", "agent", "--bin", "saltfo", "--profile", profile])
-        .current_dir(workspace)
-        .stdout(Stdio::null())
-        .status();
-    match status {
-        Ok(status) => ensure!(status.success(), "cargo could not build saltfo"),
-        // A lab that was installed somewhere without cargo.
-        Err(_) => return find_saltfo().map(drop),
-    }
-    find_saltfo().map(drop)
 }
