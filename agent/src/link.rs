@@ -14,8 +14,6 @@ use tokio::time::Instant;
 use crate::config::MasterConfig;
 use crate::traffic::{NotInTime, Traffic, Turn};
 
-/// The longest message that a peer may send before it has proved who it is. Sign-in replies have 2 kB.
-const UNVERIFIED_MESSAGE: usize = 64 * 1024;
 /// How long a request may go unanswered before it is asked again; twice as long each further time.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -54,10 +52,7 @@ impl<'a> Link<'a> {
         held_up: &'a HeldUp<'a>,
         deadline: Instant,
     ) -> Result<Self, NetError> {
-        let limits = Limits {
-            message: UNVERIFIED_MESSAGE,
-            ..Limits::default()
-        };
+        let limits = Limits::unverified();
         let channel = dialled.handshake(SocketType::Req, limits, deadline).await?;
         let peer = channel.peer_addr()?;
         let requester = Requester::new(channel);

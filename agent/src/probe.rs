@@ -81,7 +81,46 @@ async fn publish_port(master: &MasterConfig, deadline: Instant) -> Result<Durati
     let options = proto::net::Options::default();
     let dialled = proto::net::dial(master.address.as_str(), master.publish_port, &options, deadline).await?;
     let mut channel = dialled
-        .handshake(SocketType::Sub, Limits::default(), deadline)
+        .handshake(SocketType::Sub, Limits::unverified(), deadline)
         .await?;
     channel.ping(b"saltfo", deadline).await
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::auth::Trust;
+    use proto::crypto::PrivateKey;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::config::Host;
+
+    #[tokio::test]
+    async fn an_unverified_publisher_may_not_send_long_messages() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let signer = PrivateKey::generate(2048, &mut rand::rng()).unwrap().public_key();
+        let host = Host::parse("127.0.0.1").unwrap();
+        let master = MasterConfig {
+            name: host.clone(),
+            address: host,
+            publish_port: listener.local_addr().unwrap().port(),
+            master_port: 1,
+            trust: Trust::new(Some(signer), None, None).unwrap(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut opening = b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x01NULL".to_vec();
+        opening.resize(64, 0);
+        opening.extend_from_slice(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03PUB");
+        // The header of a message of 100 000 bytes, and no PONG ever.
+        opening.push(2);
+        opening.extend_from_slice(&100_000_u64.to_be_bytes());
+        let shouting = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&opening).await.unwrap();
+            // Kept open: what ends the probe is the length, not the end of the connection.
+            stream
+        };
+        let (probed, _stream) = tokio::join!(publish_port(&master, deadline), shouting);
+        assert!(matches!(probed, Err(NetError::Violation { .. })), "{probed:?}");
+    }
 }

@@ -46,6 +46,17 @@ pub struct Limits {
     pub output: usize,
 }
 
+impl Limits {
+    /// For a peer that has not proved who it is: 64 KiB a message. Sign-in replies of Salt have 2 kB.
+    #[must_use]
+    pub fn unverified() -> Self {
+        Self {
+            message: 64 * 1024,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
