@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use pki_tools::client::{Client, RsaPair};
 use pki_tools::generate;
+use pki_tools::seal::Keyring;
 
 /// The client's file, without keys.
 const XYZ: &str = include_str!("../xyz.yaml");
@@ -112,7 +113,8 @@ fn pair<'a>(pair: Option<&'a RsaPair>, owner: &str) -> anyhow::Result<&'a RsaPai
 }
 
 fn write_pair(folder: &Path, name: &str, pair: &RsaPair) -> anyhow::Result<()> {
-    write(&folder.join(format!("{name}.pem")), &pair.pem, 0o400)?;
+    let pem = pair.pem.open(&Keyring::none())?;
+    write(&folder.join(format!("{name}.pem")), &pem, 0o400)?;
     write(&folder.join(format!("{name}.pub")), &pair.pub_, 0o644)
 }
 

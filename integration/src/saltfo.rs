@@ -88,7 +88,8 @@ pub(crate) fn write_config(
         .master_sign
         .as_ref()
         .context("the client has no master_sign pair")?;
-    pki::write(&keys.join("pipeline.pem"), &dispatch.pair.pem, 0o400)?;
+    let pem = dispatch.pair.pem.open(&pki_tools::seal::Keyring::none())?;
+    pki::write(&keys.join("pipeline.pem"), &pem, 0o400)?;
     pki::write(&keys.join("master_sign.pub"), &sign.pub_, 0o644)?;
     let mut text = format!(
         "id: {}\npki:\n  minion_pem: pki/pipeline.pem\n  master_sign_pub: pki/master_sign.pub\nmasters:\n",

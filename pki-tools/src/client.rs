@@ -1,17 +1,20 @@
 //! A client as its YAML files describe it: masters, minions and the keys that they have.
 
-use std::path::Path;
-
-use zeroize::Zeroizing;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Place};
 use crate::include::Sources;
+use crate::keys::{self, Key, Private, Role};
 use crate::layout::{Host, Layout};
+use crate::permissions::Permissions;
+use crate::seal::Owner;
 use crate::yaml::View;
 
 /// A client: its masters, its minions and its own keys.
 #[derive(Clone)]
 pub struct Client {
+    /// Its top file, as it was named.
+    pub file: PathBuf,
     /// The client's name.
     pub name: String,
     /// The masters, in the order of the file, inactive ones too.
@@ -20,6 +23,8 @@ pub struct Client {
     pub minions: Vec<Minion>,
     /// The pair with which both masters sign their public keys.
     pub master_sign: Option<RsaPair>,
+    /// The pair before, as long as its rotation is under way: the first active master still signs with it.
+    pub master_sign_old: Option<RsaPair>,
     /// The dispatch identity.
     pub pipeline: Option<Dispatch>,
 }
@@ -65,31 +70,45 @@ pub struct Dispatch {
     pub pair: RsaPair,
 }
 
-/// Both halves of an RSA key, as they stand in the file. No `Debug`: one of them is private.
+/// Both halves of an RSA key, as they stand in the file.
 #[derive(Clone)]
 pub struct RsaPair {
-    /// The private half: PKCS#1 or PKCS#8 PEM. Wiped on drop.
-    pub pem: Zeroizing<String>,
+    /// The private half: PKCS#1 or PKCS#8 PEM.
+    pub pem: Private,
     /// The public half: SubjectPublicKeyInfo PEM.
     pub pub_: String,
 }
 
-/// Both halves of an OpenSSH key, as they stand in the file. No `Debug`: one of them is private.
+/// Both halves of an OpenSSH key, as they stand in the file.
 #[derive(Clone)]
 pub struct SshPair {
-    /// The private half, `BEGIN OPENSSH PRIVATE KEY`. Wiped on drop.
-    pub priv_: Zeroizing<String>,
+    /// The private half, `BEGIN OPENSSH PRIVATE KEY`.
+    pub priv_: Private,
     /// The public half, one line.
     pub pub_: String,
 }
 
 impl Client {
-    /// Reads a client with everything that it includes. A pair of which a half is missing counts as none.
+    /// Reads a client with everything that it includes. A pair of which a half is missing counts as none;
+    /// nothing sealed is opened.
     ///
     /// # Errors
     /// A file that cannot be read or is not a client's, with the place and the remedy.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        Self::of(path, &Sources::load(&[path])?)
+    }
+
+    /// Reads a client whose private keys are going to be used: nobody else may read its files, unless they are sealed.
+    ///
+    /// # Errors
+    /// As [`Client::load`], and [`Error::Permissions`].
+    pub fn load_for_use(path: &Path, permissions: Permissions) -> Result<Self, Error> {
         let sources = Sources::load(&[path])?;
+        permissions.check(&sources)?;
+        Self::of(path, &sources)
+    }
+
+    fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
         let documents = sources.clients().next().unwrap_or_default();
         let layout = Layout::of(&documents)?;
         let Some(name) = &layout.name else {
@@ -104,13 +123,10 @@ impl Client {
                 expected: "the client's name",
             });
         };
-        let pki = |key: &str| {
-            layout
-                .salt_with(&["pki", key])
-                .and_then(|salt| salt.get("pki")?.get(key))
-        };
-        let pipeline = match pki("pipeline") {
-            Some(view) => match (view.text_of("id")?, rsa(&view, "pipeline")?) {
+        let keys = Keys(keys::all(&layout)?);
+        let own = Owner::Client(name.text("name")?.to_owned());
+        let pipeline = match layout.pki("pipeline") {
+            Some(view) => match (view.text_of("id")?, keys.rsa(&own, Role::Pipeline)) {
                 (Some(id), Some(pair)) => Some(Dispatch {
                     id: id.to_owned(),
                     pair,
@@ -120,34 +136,47 @@ impl Client {
             None => None,
         };
         Ok(Self {
+            file: path.to_owned(),
             name: name.text("name")?.to_owned(),
-            masters: layout.masters.iter().map(master).collect::<Result<_, _>>()?,
+            masters: layout
+                .masters
+                .iter()
+                .map(|host| master(host, &keys))
+                .collect::<Result<_, _>>()?,
             minions: layout
                 .assets
                 .iter()
                 .filter(|host| host.server)
-                .map(minion)
-                .collect::<Result<_, _>>()?,
-            master_sign: pki("master_sign")
-                .map(|view| rsa(&view, "master_sign"))
-                .transpose()?
-                .flatten(),
+                .map(|host| minion(host, &keys))
+                .collect(),
+            master_sign: keys.rsa(&own, Role::MasterSign),
+            master_sign_old: keys.rsa(&own, Role::MasterSignOld),
             pipeline,
         })
     }
 }
 
-fn master(host: &Host<'_>) -> Result<Master, Error> {
+/// The pairs of a client, to be looked up by owner and role.
+struct Keys<'a>(Vec<Key<'a>>);
+
+impl Keys<'_> {
+    fn halves(&self, owner: &Owner, role: Role) -> Option<(Private, String)> {
+        let key = self
+            .0
+            .iter()
+            .find(|key| (&key.owner, key.role) == (owner, role))?;
+        Some((key.private()?, key.public()?.to_owned()))
+    }
+
+    fn rsa(&self, owner: &Owner, role: Role) -> Option<RsaPair> {
+        let (pem, pub_) = self.halves(owner, role)?;
+        Some(RsaPair { pem, pub_ })
+    }
+}
+
+fn master(host: &Host<'_>, keys: &Keys<'_>) -> Result<Master, Error> {
     let text = |key: &str| host.view.text_of(key).map(|text| text.map(str::to_owned));
-    let pki = host.view.get("pki").map(|pki| pki.mapping("pki")).transpose()?;
-    let pair = |key: &str| match pki.as_ref().and_then(|pki| pki.get(key)) {
-        Some(view) => rsa(&view, key),
-        None => Ok(None),
-    };
-    let root_ed25519 = match host.view.get("root_ed25519") {
-        Some(view) => halves(&view, "root_ed25519", "priv")?.map(|(priv_, pub_)| SshPair { priv_, pub_ }),
-        None => None,
-    };
+    let owner = Owner::Host(host.fqdn.clone());
     Ok(Master {
         fqdn: host.fqdn.clone(),
         active: host.active,
@@ -158,24 +187,20 @@ fn master(host: &Host<'_>) -> Result<Master, Error> {
             .get("external_ports")
             .map(|view| ports(&view))
             .transpose()?,
-        master: pair("master")?,
-        minion: pair("minion")?,
-        root_ed25519,
+        master: keys.rsa(&owner, Role::Master),
+        minion: keys.rsa(&owner, Role::MasterMinion),
+        root_ed25519: keys
+            .halves(&owner, Role::RootEd25519)
+            .map(|(priv_, pub_)| SshPair { priv_, pub_ }),
     })
 }
 
-fn minion(host: &Host<'_>) -> Result<Minion, Error> {
-    let minion = host
-        .view
-        .get("minion")
-        .map(|view| rsa(&view, "minion"))
-        .transpose()?
-        .flatten();
-    Ok(Minion {
+fn minion(host: &Host<'_>, keys: &Keys<'_>) -> Minion {
+    Minion {
         fqdn: host.fqdn.clone(),
         active: host.active,
-        minion,
-    })
+        minion: keys.rsa(&Owner::Host(host.fqdn.clone()), Role::Minion),
+    }
 }
 
 fn ports(view: &View<'_>) -> Result<(u16, u16), Error> {
@@ -188,17 +213,5 @@ fn ports(view: &View<'_>) -> Result<(u16, u16), Error> {
     match numbers.as_deref() {
         Some([publish, request]) => Ok((*publish, *request)),
         _ => Err(view.wrong(key, "two port numbers, `[publish, request]`")),
-    }
-}
-
-fn rsa(view: &View<'_>, key: &str) -> Result<Option<RsaPair>, Error> {
-    Ok(halves(view, key, "pem")?.map(|(pem, pub_)| RsaPair { pem, pub_ }))
-}
-
-fn halves(view: &View<'_>, key: &str, private: &str) -> Result<Option<(Zeroizing<String>, String)>, Error> {
-    let view = view.clone().mapping(key)?;
-    match (view.text_of(private)?, view.text_of("pub")?) {
-        (Some(private), Some(public)) => Ok(Some((Zeroizing::new(private.to_owned()), public.to_owned()))),
-        _ => Ok(None),
     }
 }

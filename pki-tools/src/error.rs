@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::seal::{Owner, SealError};
+
 /// A place in a file; lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -159,6 +161,54 @@ pub enum Error {
         /// What is in the way, and the remedy.
         why: &'static str,
     },
+    /// A sealed private half stays closed.
+    #[error("{place}: cannot open `{key}` of {owner}: {source}")]
+    Sealed {
+        /// Where it stands.
+        place: Place,
+        /// Whose it is.
+        owner: Owner,
+        /// Its key.
+        key: String,
+        /// Why.
+        source: SealError,
+    },
+    /// A key that is needed isn't there.
+    #[error("{owner} has no `{key}` in {}; make it with `pki-tools gen`", file.display())]
+    NoKey {
+        /// The client's file.
+        file: PathBuf,
+        /// Who should have it.
+        owner: Owner,
+        /// Its key.
+        key: &'static str,
+    },
+    /// No master or server has this name.
+    #[error("{}: {fqdn} is no {expected} of this client; it has {known}", file.display())]
+    NoHost {
+        /// The client's file.
+        file: PathBuf,
+        /// The name.
+        fqdn: String,
+        /// What was looked for.
+        expected: &'static str,
+        /// What there is.
+        known: String,
+    },
+    /// Everybody may read or change a file with private keys.
+    #[error("{}: everybody can {can} the private keys in it (mode {mode:04o}); chmod 600 it, or seal it, or give --insecure-permissions",
+        file.display())]
+    Permissions {
+        /// The file.
+        file: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// `read` or `change`.
+        can: &'static str,
+    },
+    /// Another process is at work on the file.
+    #[error("{}: another pki-tools is working on it; wait until that has ended and run this again", .0.display())]
+    Busy(PathBuf),
     /// An included file or folder isn't there.
     #[error("{place}: `include` names {}, which cannot be read: {source}", path.display())]
     Include {

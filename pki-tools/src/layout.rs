@@ -89,6 +89,12 @@ impl<'a> Layout<'a> {
         self.salt.iter().rev().find(has).cloned()
     }
 
+    /// The client's own pair of this name, below `pki`.
+    pub(crate) fn pki(&self, key: &str) -> Option<View<'a>> {
+        self.salt_with(&["pki", key])
+            .and_then(|salt| salt.get("pki")?.get(key))
+    }
+
     fn check_names(&self) -> Result<(), Error> {
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
         for host in self

@@ -4,11 +4,18 @@
 //! leaves every other byte of its files as it was.
 
 pub mod client;
+mod edit;
 mod error;
 pub mod generate;
 mod include;
+pub mod keys;
 mod layout;
+mod permissions;
+#[cfg(test)]
+mod random_client;
+pub mod seal;
 mod store;
 mod yaml;
 
 pub use error::{Error, Place};
+pub use permissions::Permissions;

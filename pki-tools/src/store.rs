@@ -1,9 +1,9 @@
 //! Files on disk: locked while they are edited, replaced as a whole or not at all.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -18,15 +18,19 @@ pub(crate) struct Locks {
 }
 
 impl Locks {
-    /// Locks files, one after the other in the order given; waits for another process that has one.
+    /// Locks files.
     ///
-    /// All callers give them sorted, so that two never wait for each other.
+    /// # Errors
+    /// [`Error::Busy`] if another process has one: its edit would be lost under ours, or ours under its.
     pub(crate) fn take(paths: &[PathBuf]) -> Result<Self, Error> {
         let locked = paths.iter().map(|path| {
-            lock(path).map_err(|source| Error::Lock {
+            let failed = |source| Error::Lock {
                 file: path.clone(),
                 source,
-            })
+            };
+            lock(path)
+                .map_err(failed)?
+                .ok_or_else(|| Error::Busy(path.clone()))
         });
         Ok(Self {
             _files: locked.collect::<Result<_, _>>()?,
@@ -34,13 +38,18 @@ impl Locks {
     }
 }
 
-fn lock(path: &Path) -> io::Result<File> {
+/// The lock; nothing if another process has it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
     loop {
         let file = File::open(path)?;
-        file.lock()?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         // Who had the lock before has put a new file in its place: that one counts.
         if same(&file.metadata()?, &fs::metadata(path)?) {
-            return Ok(file);
+            return Ok(Some(file));
         }
     }
 }
@@ -117,15 +126,9 @@ fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// The mode bits of a file that let others than its owner read it, if any.
-pub(crate) fn readable_by_others(path: &Path) -> Option<u32> {
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    (mode & 0o044 != 0).then_some(mode)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -177,34 +180,17 @@ mod tests {
             (after.mode(), after.uid(), after.gid()),
             (before.mode(), before.uid(), before.gid())
         );
-        assert_eq!(readable_by_others(&path), Some(0o640));
     }
 
     #[test]
-    fn who_waits_for_a_lock_gets_the_file_that_replaced_the_locked_one() {
+    fn a_locked_file_is_refused_until_the_lock_is_given_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         fs::write(&path, "old").unwrap();
         let first = Locks::take(std::slice::from_ref(&path)).unwrap();
-        std::thread::scope(|scope| {
-            let second = scope.spawn(|| {
-                let locks = Locks::take(std::slice::from_ref(&path)).unwrap();
-                assert!(same(
-                    &locks._files[0].metadata().unwrap(),
-                    &fs::metadata(&path).unwrap()
-                ));
-                fs::read_to_string(&path).unwrap()
-            });
-            replace(&[Replacement {
-                path: &path,
-                old: "old",
-                new: "new",
-            }])
-            .unwrap();
-            // Gives the other a chance to queue; the outcome is the same if it is late.
-            std::thread::sleep(Duration::from_millis(20));
-            drop(first);
-            assert_eq!(second.join().unwrap(), "new");
-        });
+        let second = Locks::take(std::slice::from_ref(&path));
+        assert!(matches!(second, Err(Error::Busy(file)) if file == path));
+        drop(first);
+        Locks::take(std::slice::from_ref(&path)).unwrap();
     }
 }

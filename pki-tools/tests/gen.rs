@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use common::{Ran, Sandbox, assert_kept, assert_pairs_fit, data, made, openssl_public, undo};
 use pki_tools::client::Client;
+use pki_tools::seal::Keyring;
 
 /// One master, one server, in many layouts. Each gets six pairs.
 const LAYOUTS: &[(&str, &str)] = &[
@@ -212,7 +213,15 @@ fn new_keys_go_into_the_file_of_their_owner() {
     ];
     assert_eq!(minions, expected);
     assert_eq!(
-        openssl_public(&client.minions[0].minion.as_ref().unwrap().pem),
+        openssl_public(
+            &client.minions[0]
+                .minion
+                .as_ref()
+                .unwrap()
+                .pem
+                .open(&Keyring::none())
+                .unwrap()
+        ),
         client.minions[0].minion.as_ref().unwrap().pub_.trim_end()
     );
 }
@@ -301,7 +310,7 @@ fn an_openssh_public_half_is_made_from_the_private_one_with_its_comment() {
     let text = format!(
         "name: Xyz\nconfiguration_management:\n  salt:\n    masters:\n      - fqdn: m1\n        root_ed25519:\n          priv: |\n{private}"
     );
-    fs::write(sandbox.path("x.yaml"), &text).unwrap();
+    sandbox.write("x.yaml", &text);
     let report = sandbox.report(&["--only", "m1", "x.yaml"]);
     assert_eq!(report["made"][0]["what"], "ssh_public");
     let after = sandbox.read("x.yaml");
@@ -392,7 +401,7 @@ fn mode_stays_links_stay_links_and_nothing_is_left_behind() {
     assert_eq!(fs::metadata(&real).unwrap().mode() & 0o7777, 0o600);
     assert_eq!(fs::read_dir(sandbox.path("real")).unwrap().count(), 1);
 
-    fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
     let ran = sandbox.run(&["gen", "x.yaml"]);
     assert_eq!(ran.code, 0);
     assert!(
@@ -402,11 +411,28 @@ fn mode_stays_links_stay_links_and_nothing_is_left_behind() {
         ran.err
     );
     assert!(ran.err.contains("chmod 600 x.yaml"), "{}", ran.err);
-    assert_eq!(fs::metadata(&real).unwrap().mode() & 0o7777, 0o644);
+    assert_eq!(fs::metadata(&real).unwrap().mode() & 0o7777, 0o640);
 }
 
 #[test]
-fn two_runs_at_once_do_not_lose_each_others_keys() {
+fn a_file_that_everybody_can_read_gets_no_keys() {
+    let (_, text) = LAYOUTS[0];
+    let sandbox = Sandbox::with(&[("x.yaml", text)]);
+    for (mode, can) in [(0o644, "read"), (0o602, "change")] {
+        fs::set_permissions(sandbox.path("x.yaml"), fs::Permissions::from_mode(mode)).unwrap();
+        let ran = sandbox.run(&["gen", "x.yaml"]);
+        assert_eq!(ran.code, 2);
+        let said =
+            format!("x.yaml: everybody can {can} the private keys in it (mode {mode:04o}); chmod 600 it");
+        assert!(ran.err.contains(&said), "{}", ran.err);
+        assert_eq!(sandbox.read("x.yaml"), text);
+    }
+    let ran = sandbox.run(&["gen", "--insecure-permissions", "x.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[test]
+fn runs_at_once_are_refused_or_keep_each_others_keys() {
     let hosts: Vec<String> = (0..8).map(|n| format!("a{n}")).collect();
     let list: String = hosts.iter().map(|host| format!("  - fqdn: {host}\n")).collect();
     let text = format!("name: Xyz\nconfiguration_management: {{salt: {{}}}}\nassets:\n{list}");
@@ -421,13 +447,24 @@ fn two_runs_at_once_do_not_lose_each_others_keys() {
             command.spawn().unwrap()
         })
         .collect();
+    let mut done = 0;
     for child in children {
         let ran = Ran::of(child.wait_with_output().unwrap());
-        assert_eq!(ran.code, 0, "{}", ran.err);
-        assert!(ran.out.contains("made 1 key in 1 file"), "{}", ran.out);
+        if ran.code == 0 {
+            assert!(ran.out.contains("made 1 key in 1 file"), "{}", ran.out);
+            done += 1;
+        } else {
+            assert_eq!(ran.code, 2);
+            assert!(
+                ran.err.contains("x.yaml: another pki-tools is working on it"),
+                "{}",
+                ran.err
+            );
+        }
     }
+    assert!(done > 0);
     let after = data(&sandbox.read("x.yaml"));
-    assert_eq!(assert_pairs_fit(&after), hosts.len());
+    assert_eq!(assert_pairs_fit(&after), done);
 }
 
 #[test]

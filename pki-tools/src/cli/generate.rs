@@ -5,11 +5,11 @@ use std::io::{self, IsTerminal as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pki_tools::generate::{self, Made, Options, Report, What};
 
+use super::args::{Out, PermissionArgs};
 use super::{Failure, print};
 
 const AFTER: &str = "\
@@ -41,15 +41,11 @@ pub(super) struct Args {
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    permissions: PermissionArgs,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Out::Text)]
     out: Out,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Out {
-    Text,
-    Json,
 }
 
 fn sizes() -> impl clap::builder::TypedValueParser<Value = u32> {
@@ -62,6 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         bits: args.bits,
         dry_run: args.dry_run,
         jobs: args.jobs,
+        permissions: args.permissions.into(),
     };
     let bar = progress_bar();
     let report = generate::run(&args.files, &options, &|done, total| {

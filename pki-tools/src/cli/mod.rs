@@ -1,5 +1,6 @@
 //! The command line: arguments to library call to exit code.
 
+mod args;
 mod generate;
 
 use std::io::{self, Write as _};

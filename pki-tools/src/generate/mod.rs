@@ -3,7 +3,7 @@
 mod make;
 mod plan;
 #[cfg(test)]
-mod random;
+mod properties;
 mod report;
 mod wish;
 
@@ -12,15 +12,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use zeroize::Zeroizing;
-
 use self::plan::Plan;
 pub use self::report::{Edit, EditedFile, Made, Readable, Report, Skipped, What};
+use crate::edit::{locked, write};
 use crate::error::Error;
 use crate::include::Sources;
 use crate::layout::Layout;
-use crate::store::{Locks, Replacement, readable_by_others, replace};
-use crate::yaml::{Edited, apply, verify};
+use crate::permissions::{Permissions, holds_private_keys, readable_by_others};
+use crate::yaml::Edited;
 
 /// How to make keys.
 #[derive(Debug, Clone)]
@@ -33,6 +32,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Threads; all cores if not given.
     pub jobs: Option<NonZeroUsize>,
+    /// Whether everybody may read the files.
+    pub permissions: Permissions,
 }
 
 impl Default for Options {
@@ -42,6 +43,7 @@ impl Default for Options {
             bits: 2048,
             dry_run: false,
             jobs: None,
+            permissions: Permissions::Checked,
         }
     }
 }
@@ -62,20 +64,7 @@ pub fn run(
     if options.dry_run {
         return generate(&Sources::load(files)?, options, progress);
     }
-    let mut paths = Sources::load(files)?.paths();
-    loop {
-        let locks = Locks::take(&paths)?;
-        // What was read before the lock was ours may be old.
-        let sources = Sources::load(files)?;
-        let now = sources.paths();
-        if now == paths {
-            let report = generate(&sources, options, progress);
-            drop(locks);
-            return report;
-        }
-        // Somebody changed an `include:`; the locks are given back so that they can be taken in order.
-        paths = now;
-    }
+    locked(files, |sources| generate(sources, options, progress))
 }
 
 fn generate(
@@ -83,6 +72,7 @@ fn generate(
     options: &Options,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Report, Error> {
+    options.permissions.check(sources)?;
     let mut skipped = Vec::new();
     let mut plan = Plan::default();
     for documents in sources.clients() {
@@ -104,6 +94,11 @@ fn generate(
     if let Some(unknown) = options.only.iter().find(|id| !plan.known.contains(*id)) {
         return Err(Error::UnknownId(unknown.clone()));
     }
+    for document in sources.documents.iter().filter(|d| plan.changes.touch(d.index)) {
+        // The new keys would be there for everybody to read.
+        let permissions = options.permissions;
+        permissions.check_file(&document.path, &document.name, true)?;
+    }
     let texts = if options.dry_run {
         make::samples(&plan.jobs, options.bits)?
     } else {
@@ -113,36 +108,11 @@ fn generate(
             .map_or(1, NonZeroUsize::get);
         make::make(&plan.jobs, options.bits, threads, progress)?
     };
-    let edited = edit(sources, &plan, &texts)?;
+    let edited = plan.changes.apply(sources, &texts)?;
     if !options.dry_run {
-        let files = edited.iter().filter_map(|(index, edited)| {
-            let document = sources.documents.get(*index)?;
-            Some(Replacement {
-                path: &document.path,
-                old: &document.text,
-                new: &edited.text,
-            })
-        });
-        replace(&files.collect::<Vec<_>>())?;
+        write(sources, &edited)?;
     }
     Ok(report(sources, &plan, &edited, skipped, options))
-}
-
-/// Every document that gets something, with its new text.
-fn edit(
-    sources: &Sources,
-    plan: &Plan<'_>,
-    texts: &[Zeroizing<String>],
-) -> Result<BTreeMap<usize, Edited>, Error> {
-    let mut all = BTreeMap::new();
-    for document in &sources.documents {
-        if let Some(changes) = plan.changes.get(&document.index) {
-            let edited = apply(document, changes, texts)?;
-            verify(document, &edited, changes, texts)?;
-            all.insert(document.index, edited);
-        }
-    }
-    Ok(all)
 }
 
 fn report(
@@ -165,7 +135,7 @@ fn report(
         if let Some(edited) = edited {
             report.edited.push(EditedFile {
                 file: file(),
-                edits: edited.edits.clone(),
+                edits: edited.edits.iter().map(report::Edit::from).collect(),
             });
             for (item, line) in &edited.lines {
                 let Some(item) = plan
@@ -186,7 +156,7 @@ fn report(
             }
         }
         let text = edited.map_or(&document.text, |edited| &edited.text);
-        if text.contains("PRIVATE KEY-----")
+        if holds_private_keys(text)
             && let Some(mode) = readable_by_others(&document.path)
         {
             report.readable_by_others.push(Readable {

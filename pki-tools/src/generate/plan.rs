@@ -1,21 +1,21 @@
 //! Which keys a client lacks, and where they will stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proto::crypto::PrivateKey;
 
 use super::make::{Job, private_text, public_text};
 use super::report::What;
 use super::wish::{Wish, default_id, is_empty, key_text, new_pair};
+use crate::edit::Changes;
 use crate::error::{Error, Place};
 use crate::layout::{Host, Layout};
-use crate::yaml::{Addition, Change, Document, Found, Value, View};
+use crate::yaml::{Addition, Document, Found, Value, View};
 
 /// What is missing in all files of a run.
 #[derive(Default)]
 pub(super) struct Plan<'a> {
-    /// For each document, for the offset of each mapping.
-    pub(super) changes: BTreeMap<usize, BTreeMap<usize, Change<'a>>>,
+    pub(super) changes: Changes<'a>,
     pub(super) jobs: Vec<Job>,
     pub(super) items: Vec<Item>,
     /// What `--only` may name.
@@ -365,16 +365,7 @@ impl<'a> Plan<'a> {
                 key: spot.path.clone(),
             });
         }
-        let change = self
-            .changes
-            .entry(view.document.index)
-            .or_default()
-            .entry(view.node.start.offset)
-            .or_insert_with(|| Change {
-                mapping: view.node,
-                add: Vec::new(),
-                fill: Vec::new(),
-            });
+        let change = self.changes.of(view);
         let number = found.and_then(|found| {
             view.node
                 .entries()

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::yaml;
+
 /// What a run made, or would make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -70,6 +72,17 @@ pub struct Edit {
     pub length: usize,
     /// What stood there instead: nothing, or an empty value such as `~` with the blanks before it.
     pub replaced: String,
+}
+
+impl From<&yaml::Edit> for Edit {
+    /// `gen` replaces nothing but empty values, so there is no key in it.
+    fn from(edit: &yaml::Edit) -> Self {
+        Self {
+            offset: edit.offset,
+            length: edit.length,
+            replaced: edit.replaced.to_string(),
+        }
+    }
 }
 
 /// A client without anything to do.

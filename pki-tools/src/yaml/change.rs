@@ -13,10 +13,9 @@ use super::locate::{
 };
 use super::{Document, Entry, Mark, Node};
 use crate::error::Error;
-use crate::generate::Edit;
 
 /// How much deeper a child stands than its key.
-const STEP: usize = 2;
+pub(super) const STEP: usize = 2;
 
 /// A new key.
 pub(crate) struct Addition {
@@ -35,6 +34,17 @@ pub(crate) enum Value {
     Word(String),
 }
 
+/// A new value for a key that has one.
+pub(crate) enum NewValue {
+    /// The number of a text in the table that [`apply`] is given, to be written as new texts are.
+    Text(usize),
+    /// Written exactly so; the text that it must be read as.
+    Verbatim {
+        source: Zeroizing<String>,
+        value: Zeroizing<String>,
+    },
+}
+
 /// What happens to one mapping.
 pub(crate) struct Change<'a> {
     pub(crate) mapping: &'a Node,
@@ -42,14 +52,39 @@ pub(crate) struct Change<'a> {
     pub(crate) add: Vec<Addition>,
     /// Keys that it has, with nothing as value: the entry's number and what goes there.
     pub(crate) fill: Vec<(usize, Addition)>,
+    /// Keys that it has, with a scalar as value: the entry's number and what goes there instead.
+    pub(crate) set: Vec<(usize, NewValue)>,
+    /// Keys that go, with their values.
+    pub(crate) remove: Vec<usize>,
 }
 
-/// A text with its new keys.
+impl<'a> Change<'a> {
+    /// No change yet.
+    pub(crate) fn of(mapping: &'a Node) -> Self {
+        Self {
+            mapping,
+            add: Vec::new(),
+            fill: Vec::new(),
+            set: Vec::new(),
+            remove: Vec::new(),
+        }
+    }
+}
+
+/// A text after its changes.
 pub(crate) struct Edited {
     pub(crate) text: Zeroizing<String>,
     pub(crate) edits: Vec<Edit>,
     /// Item and line.
     pub(crate) lines: Vec<(usize, usize)>,
+}
+
+/// One edit, in terms of the new text.
+pub(crate) struct Edit {
+    pub(crate) offset: usize,
+    pub(crate) length: usize,
+    /// What stood there instead; maybe a key, so it is wiped.
+    pub(crate) replaced: Zeroizing<String>,
 }
 
 /// Puts new keys into a document; `changes` has the offset of each mapping as key.
@@ -60,14 +95,20 @@ pub(crate) fn apply(
 ) -> Result<Edited, Error> {
     let mut patches = Vec::new();
     for change in changes.values() {
-        let planner = Planner {
-            document,
-            mapping: change.mapping,
-            texts,
-        };
+        let planner = Planner::new(document, change.mapping, texts);
         for (number, addition) in &change.fill {
             if let Some(entry) = change.mapping.entries().get(*number) {
                 planner.fill(entry, addition, &mut patches)?;
+            }
+        }
+        for (number, value) in &change.set {
+            if let Some(entry) = change.mapping.entries().get(*number) {
+                planner.set(entry, value, &mut patches);
+            }
+        }
+        for number in &change.remove {
+            if let Some(entry) = change.mapping.entries().get(*number) {
+                patches.push(planner.remove(entry)?);
             }
         }
         if let Some(first) = change.add.first() {
@@ -123,7 +164,7 @@ fn assemble(old: &str, patches: &[Patch]) -> Edited {
             lines.push((*item, line));
         }
         from = patch.at + patch.remove;
-        let replaced = old.get(patch.at..from).unwrap_or_default().to_owned();
+        let replaced = Zeroizing::new(old.get(patch.at..from).unwrap_or_default().to_owned());
         edits.push(Edit {
             offset,
             length: patch.chunk.text.len(),
@@ -141,7 +182,15 @@ pub(super) struct Planner<'a> {
     texts: &'a [Zeroizing<String>],
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    pub(super) fn new(document: &'a Document, mapping: &'a Node, texts: &'a [Zeroizing<String>]) -> Self {
+        Self {
+            document,
+            mapping,
+            texts,
+        }
+    }
+
     /// Lines after the last entry of a block mapping.
     fn add_block(&self, key: &str, additions: &[Addition]) -> Result<Patch, Error> {
         let text = self.document.text.as_str();
@@ -169,17 +218,17 @@ impl Planner<'_> {
         })
     }
 
-    /// Lines of block style for insertion at an offset.
-    fn lines(&self, at: usize, write: impl FnOnce(&mut Chunk, &str)) -> Chunk {
+    /// Lines of block style that take the place of those from one offset to another.
+    pub(super) fn lines(&self, at: usize, end: usize, write: impl FnOnce(&mut Chunk, &str)) -> Chunk {
         let text = self.document.text.as_str();
         let newline = newline_at(text, at);
         let mut chunk = Chunk::default();
-        let unterminated = at == text.len() && !text.ends_with('\n');
-        if unterminated {
+        let unterminated = |offset| offset == text.len() && !text.ends_with('\n');
+        if unterminated(at) {
             chunk.text.push_str(newline);
         }
         write(&mut chunk, newline);
-        if unterminated {
+        if unterminated(end) {
             // A file without a final line end stays one.
             let length = chunk.text.len() - newline.len();
             chunk.text.truncate(length);
@@ -188,7 +237,7 @@ impl Planner<'_> {
     }
 
     fn blocks(&self, at: usize, indent: usize, additions: &[Addition]) -> Chunk {
-        self.lines(at, |chunk, newline| {
+        self.lines(at, at, |chunk, newline| {
             for addition in additions {
                 self.block(chunk, indent, newline, addition);
             }
@@ -222,7 +271,7 @@ impl Planner<'_> {
         }
     }
 
-    fn body(&self, chunk: &mut Chunk, indent: usize, newline: &str, number: usize) {
+    pub(super) fn body(&self, chunk: &mut Chunk, indent: usize, newline: &str, number: usize) {
         for line in self.text(number).lines() {
             chunk.text.push_str(&" ".repeat(indent));
             chunk.text.push_str(line);
@@ -315,7 +364,9 @@ impl Planner<'_> {
                 let indent = clear_indent(text, end, indent);
                 Some((
                     end,
-                    self.lines(end, |chunk, newline| self.body(chunk, indent, newline, *number)),
+                    self.lines(end, end, |chunk, newline| {
+                        self.body(chunk, indent, newline, *number);
+                    }),
                 ))
             }
             Value::Word(word) => {

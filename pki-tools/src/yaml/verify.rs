@@ -1,10 +1,10 @@
-//! The check after an edit: the new text says what the old one said, plus the new keys, and nothing else.
+//! The check after an edit: the new text says what the old one said, but for what was to change.
 
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::{Addition, Change, Document, Edited, Entry, Kind, Node, Value};
+use super::{Addition, Change, Document, Edited, Entry, Kind, NewValue, Node, Value};
 use crate::error::Error;
 
 /// Compares an edited text with the document that it comes from: its bytes without the edits, and its data.
@@ -92,7 +92,9 @@ impl Check<'_> {
             .map(|change| change.add.as_slice())
             .unwrap_or_default()
             .iter();
-        let mut old = old.iter().enumerate().peekable();
+        let removed = |number: usize| change.is_some_and(|change| change.remove.contains(&number));
+        let stays = old.iter().enumerate().filter(|(number, _)| !removed(*number));
+        let mut old = stays.peekable();
         for entry in new {
             let key = entry.key.scalar().unwrap_or("?");
             let path = if path.is_empty() {
@@ -106,9 +108,11 @@ impl Check<'_> {
             match old.next_if(|_| known) {
                 Some((number, old)) => {
                     let fill = change.and_then(|c| c.fill.iter().find(|(n, _)| *n == number));
-                    match fill {
-                        Some((_, addition)) => self.is(&addition.value, &entry.value, &path)?,
-                        None => self.same(&old.value, &entry.value, &path)?,
+                    let set = change.and_then(|c| c.set.iter().find(|(n, _)| *n == number));
+                    match (fill, set) {
+                        (Some((_, addition)), _) => self.is(&addition.value, &entry.value, &path)?,
+                        (_, Some((_, value))) => self.is_set(value, &entry.value, &path)?,
+                        _ => self.same(&old.value, &entry.value, &path)?,
                     }
                 }
                 None => match added.next() {
@@ -120,6 +124,15 @@ impl Check<'_> {
         match (old.next(), added.next()) {
             (None, None) => Ok(()),
             _ => Err(path.to_owned()),
+        }
+    }
+
+    /// Compares a replaced value with what it should be.
+    fn is_set(&self, wanted: &NewValue, node: &Node, path: &str) -> Result<(), String> {
+        match wanted {
+            NewValue::Text(number) => self.is(&Value::Text(*number), node, path),
+            NewValue::Verbatim { value, .. } if node.scalar() == Some(value.as_str()) => Ok(()),
+            NewValue::Verbatim { .. } => Err(path.to_owned()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -19,11 +20,17 @@ impl Sandbox {
             dir: tempfile::tempdir().unwrap(),
         };
         for (name, text) in files {
-            let path = sandbox.path(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            sandbox.write(name, text);
         }
         sandbox
+    }
+
+    /// Writes a file that its owner alone can read.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

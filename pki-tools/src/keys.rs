@@ -1,0 +1,211 @@
+//! Every key that a client's files have: whose it is, what it is for, where its halves stand.
+
+use std::fmt;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Place};
+use crate::layout::{Host, Layout};
+use crate::seal::{Keyring, Owner, is_sealed};
+use crate::yaml::{Entry, Found, View};
+
+/// What a key is for; with its owner it says which key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The pair with which both masters sign their public keys.
+    MasterSign,
+    /// The one before, as long as a rotation is under way.
+    MasterSignOld,
+    /// The dispatch identity's.
+    Pipeline,
+    /// A master's own pair.
+    Master,
+    /// The pair of the minion on a master's host.
+    MasterMinion,
+    /// A master's root ssh pair.
+    RootEd25519,
+    /// A minion's pair.
+    Minion,
+}
+
+impl Role {
+    /// The path of the pair below its owner.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::MasterSign => "pki.master_sign",
+            Self::MasterSignOld => "pki.master_sign_old",
+            Self::Pipeline => "pki.pipeline",
+            Self::Master => "pki.master",
+            Self::MasterMinion => "pki.minion",
+            Self::RootEd25519 => "root_ed25519",
+            Self::Minion => "minion",
+        }
+    }
+
+    /// The key of the private half.
+    #[must_use]
+    pub fn private(self) -> &'static str {
+        match self {
+            Self::RootEd25519 => "priv",
+            _ => "pem",
+        }
+    }
+}
+
+/// A pair in a client's files; either half may be missing.
+pub(crate) struct Key<'a> {
+    pub(crate) owner: Owner,
+    pub(crate) role: Role,
+    /// Whether its owner is in use.
+    pub(crate) active: bool,
+    /// The mapping with both halves.
+    pub(crate) pair: View<'a>,
+    pub(crate) private: Option<Found<'a>>,
+    pub(crate) public: Option<Found<'a>>,
+}
+
+impl<'a> Key<'a> {
+    fn new(owner: Owner, role: Role, active: bool, view: View<'a>) -> Result<Self, Error> {
+        let last = role.field().rsplit('.').next().unwrap_or_default();
+        let pair = view.mapping(last)?;
+        let half = |name: &str| -> Result<Option<Found<'a>>, Error> {
+            let Some(found) = pair.find(name).filter(|found| !found.value.node.is_null()) else {
+                return Ok(None);
+            };
+            let empty = found.value.node.is_empty_mapping() || found.value.text(name)?.trim().is_empty();
+            Ok((!empty).then_some(found))
+        };
+        Ok(Self {
+            private: half(role.private())?,
+            public: half("pub")?,
+            owner,
+            role,
+            active,
+            pair,
+        })
+    }
+
+    /// The private half.
+    pub(crate) fn private(&self) -> Option<Private> {
+        let found = self.private.as_ref()?;
+        Some(Private {
+            text: Zeroizing::new(found.value.node.scalar()?.to_owned()),
+            owner: self.owner.clone(),
+            role: self.role,
+            place: found.value.place(),
+        })
+    }
+
+    /// The public half.
+    pub(crate) fn public(&self) -> Option<&'a str> {
+        self.public.as_ref()?.value.node.scalar()
+    }
+
+    /// The number of an entry among those of the pair; nothing if it was merged in from elsewhere.
+    pub(crate) fn number_of(&self, entry: &Entry) -> Option<usize> {
+        let entries = self.pair.node.entries();
+        entries.iter().position(|own| std::ptr::eq(own, entry))
+    }
+}
+
+/// All pairs of a client: its own ones, the masters', the servers', in the order of the files.
+pub(crate) fn all<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
+    let mut keys = Vec::new();
+    let client = |view: &View<'_>| match &layout.name {
+        Some(name) => Ok(Owner::Client(name.text("name")?.to_owned())),
+        None => Err(Error::Missing {
+            place: view.place(),
+            key: "name",
+            expected: "the client's name, at the top of its file",
+        }),
+    };
+    for (key, role) in [
+        ("master_sign", Role::MasterSign),
+        ("master_sign_old", Role::MasterSignOld),
+        ("pipeline", Role::Pipeline),
+    ] {
+        if let Some(view) = layout.pki(key) {
+            keys.push(Key::new(client(&view)?, role, true, view)?);
+        }
+    }
+    for master in &layout.masters {
+        let owner = || Owner::Host(master.fqdn.clone());
+        if let Some(view) = master.view.get("root_ed25519") {
+            keys.push(Key::new(owner(), Role::RootEd25519, master.active, view)?);
+        }
+        let pki = master.view.get("pki").map(|pki| pki.mapping("pki")).transpose()?;
+        for (key, role) in [("minion", Role::MasterMinion), ("master", Role::Master)] {
+            if let Some(view) = pki.as_ref().and_then(|pki| pki.get(key)) {
+                keys.push(Key::new(owner(), role, master.active, view)?);
+            }
+        }
+    }
+    for Host {
+        view, fqdn, active, ..
+    } in layout.assets.iter().filter(|host| host.server)
+    {
+        if let Some(view) = view.get("minion") {
+            keys.push(Key::new(Owner::Host(fqdn.clone()), Role::Minion, *active, view)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// A private half as it stands in the file: maybe sealed. No `Debug`; wiped on drop.
+#[derive(Clone)]
+pub struct Private {
+    text: Zeroizing<String>,
+    owner: Owner,
+    role: Role,
+    place: Place,
+}
+
+impl Private {
+    /// The PEM or OpenSSH text; `keyring` is asked for a passphrase only if it is sealed.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], which names the owner: no or the wrong passphrase, or a value that was tampered with.
+    pub fn open(&self, keyring: &Keyring) -> Result<Zeroizing<String>, Error> {
+        if !self.is_sealed() {
+            return Ok(self.text.clone());
+        }
+        keyring
+            .open(&self.text, &self.owner, self.role)
+            .map(|opened| opened.value)
+            .map_err(|source| self.fail(source))
+    }
+
+    pub(crate) fn fail(&self, source: crate::seal::SealError) -> Error {
+        Error::Sealed {
+            place: self.place.clone(),
+            owner: self.owner.clone(),
+            key: format!("{}.{}", self.role.field(), self.role.private()),
+            source,
+        }
+    }
+
+    /// Whether a passphrase or key file is needed to open it.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        is_sealed(&self.text)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.field())
+    }
+}
