@@ -4,6 +4,7 @@
 //! [`Lab::command`] runs a program on a host. When the process that holds a lab ends, however it ends,
 //! every process, namespace and cable of the lab is gone.
 
+mod binary;
 mod builder;
 mod cables;
 mod config;
@@ -23,6 +24,7 @@ mod start;
 mod version;
 mod wait;
 
+pub use binary::{build_pki_tools, build_saltfo, find_pki_tools, find_saltfo};
 pub use builder::{LabBuilder, Settings};
 pub use daemon::Daemon;
 pub use folder::LiveLab;
@@ -32,6 +34,5 @@ pub use lab::Lab;
 pub use pki_tools::client::Client;
 pub use process::Process;
 pub use progress::Progress;
-pub use saltfo::{build_saltfo, find_saltfo};
 pub use version::{SaltVersion, UnknownVersion};
 pub use wait::until;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::config::HostFolder;
 use crate::host::RUNNER;
 use crate::lab::Lab;
-use crate::{process, saltfo};
+use crate::{binary, process, saltfo};
 
 impl Lab {
     /// A command that runs this program on a host: its network, its name, the lab's `/etc/hosts`, `/run` and
@@ -65,7 +65,7 @@ impl Lab {
     /// # Errors
     /// There is no `saltfo` binary; see [`crate::find_saltfo`].
     pub fn saltfo(&self, arguments: &[&str]) -> anyhow::Result<Command> {
-        let mut command = self.command(RUNNER, saltfo::find_saltfo()?);
+        let mut command = self.command(RUNNER, binary::find_saltfo()?);
         command
             .args(arguments)
             .env("SALTFO_CONFIG", saltfo::config_path(&self.folder));
@@ -99,7 +99,7 @@ impl Lab {
     pub fn environment(&self, host: &str) -> Vec<(&'static str, OsString)> {
         let folder = HostFolder::of(&self.folder, host);
         let mut path = folder.bin().into_os_string();
-        if let Ok(saltfo) = saltfo::find_saltfo()
+        if let Ok(saltfo) = binary::find_saltfo()
             && let Some(parent) = saltfo.parent()
         {
             path.push(":");

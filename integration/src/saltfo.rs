@@ -1,68 +1,13 @@
-//! The `saltfo` binary under test, and its configuration on the runner.
+//! The configuration of `saltfo` on the runner.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use pki_tools::client::Client;
 
 use crate::config::HostFolder;
 use crate::host::{Host, RUNNER, Role};
 use crate::pki;
-
-/// The `saltfo` binary: `$SALTFO_BIN`, else the one that lies next to the running program, as cargo puts it.
-///
-/// # Errors
-/// There is none, with what to do.
-pub fn find_saltfo() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("SALTFO_BIN").filter(|path| !path.is_empty()) {
-        let path = std::path::absolute(path)?;
-        if !path.is_file() {
-            bail!("SALTFO_BIN names {}, which is no file", path.display());
-        }
-        return Ok(path);
-    }
-    let here = std::env::current_exe().context("cannot find the running program")?;
-    // Tests lie one folder deeper, in `deps`.
-    let found = here
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("saltfo"))
-        .find(|path| path.is_file());
-    found.context("there is no saltfo binary: build it with `cargo build -p agent`, or set SALTFO_BIN")
-}
-
-/// Builds saltfo, so that what is measured is what the source says. Without the source or cargo, or if
-/// `$SALTFO_BIN` names one, takes the one that is there.
-///
-/// # Errors
-/// There is none, or cargo fails.
-pub fn build_saltfo() -> anyhow::Result<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if std::env::var_os("SALTFO_BIN").is_some() || !workspace.join("Cargo.toml").exists() {
-        return find_saltfo();
-    }
-    let here = std::env::current_exe()?;
-    let profile = here.parent().and_then(Path::file_name).unwrap_or_default();
-    // The folder of the profile `dev` has another name than the profile.
-    let profile = if profile == "debug" {
-        "dev".as_ref()
-    } else {
-        profile
-    };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "-p", "agent", "--bin", "saltfo", "--profile"])
-        .arg(profile)
-        .current_dir(workspace)
-        .stdout(Stdio::null())
-        .status();
-    if let Ok(status) = status {
-        ensure!(status.success(), "cargo could not build saltfo");
-    }
-    find_saltfo()
-}
 
 /// The configuration that the runner's `saltfo` uses.
 pub(crate) fn config_path(lab: &Path) -> PathBuf {

@@ -8,8 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-/// Between two looks at the memory of a process.
-const LOOK: Duration = Duration::from_micros(200);
+use crate::memory;
 
 /// What to ask, and what is right.
 #[derive(Debug, Clone, Args)]
@@ -74,27 +73,12 @@ impl Question {
 
     /// Runs it, and tells the most memory that was resident, in KiB.
     ///
-    /// The kernel's own account (`ru_maxrss` of wait4(2)) is of no use: what the parent had resident when it
-    /// forked counts, too. So the process's `VmHWM` is read all the while; it never falls, and what a process
-    /// adds in its last moment is little.
-    ///
     /// # Errors
     /// A wrong answer, or none; or it was gone before it could be looked at.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
-        let mut child = self.command().spawn().context("cannot run saltfo")?;
-        let path = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        while child.try_wait()?.is_none() {
-            // A process that has just ended has a status without this line.
-            let status = std::fs::read_to_string(&path).unwrap_or_default();
-            peak = peak.max(high_water_mark(&status).unwrap_or(0));
-            std::thread::sleep(LOOK);
-        }
-        let outcome = self.judge(&child.wait_with_output()?);
-        outcome.ensure_right(&self.minion)?;
-        if peak == 0 {
-            bail!("the memory of saltfo could not be seen");
-        }
+        let child = self.command().spawn().context("cannot run saltfo")?;
+        let (peak, output) = memory::peak(child)?;
+        self.judge(&output).ensure_right(&self.minion)?;
         Ok(peak)
     }
 
@@ -119,12 +103,6 @@ impl Outcome {
             Self::None(why) => bail!("saltfo gave no answer for {minion}: {why}"),
         }
     }
-}
-
-/// `VmHWM` of proc(5), in KiB.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -159,12 +137,5 @@ mod tests {
         assert!(matches!(judged(4, ""), Outcome::None(_)));
         assert!(matches!(judged(0, ""), Outcome::None(_)));
         assert!(matches!(judged(0, "salt1.xyz.example"), Outcome::Wrong(_)));
-    }
-
-    #[test]
-    fn the_high_water_mark_of_this_process_can_be_read() {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        assert!(high_water_mark(&status).unwrap() > 100);
-        assert_eq!(high_water_mark("Name:\tsaltfo\nState:\tZ (zombie)\n"), None);
     }
 }

@@ -13,7 +13,8 @@ use serde::Serialize;
 pub(crate) struct Machine {
     /// Time of the start, UTC.
     date: String,
-    saltfo: String,
+    /// The binary under test, with its version.
+    binary: String,
     /// How this program and saltfo were built.
     profile: &'static str,
     kernel: String,
@@ -23,8 +24,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// # Errors
-    /// A `/proc` that is not Linux's, or a saltfo that does not run.
-    pub(crate) fn look(saltfo: &Path) -> anyhow::Result<Self> {
+    /// A `/proc` that is not Linux's, or a binary that does not run.
+    pub(crate) fn look(binary: &Path) -> anyhow::Result<Self> {
         let kernel =
             fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's release")?;
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -35,7 +36,7 @@ impl Machine {
             .map_or("", |(_, name)| name.trim());
         Ok(Self {
             date: output(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?,
-            saltfo: output(Command::new(saltfo).arg("--version"))?,
+            binary: output(Command::new(binary).arg("--version"))?,
             profile: if cfg!(debug_assertions) {
                 "debug"
             } else {
@@ -52,7 +53,7 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             date,
-            saltfo,
+            binary,
             profile,
             kernel,
             cpu,
@@ -61,7 +62,7 @@ impl fmt::Display for Machine {
         let cpu = if cpu.is_empty() { "processor" } else { cpu };
         write!(
             f,
-            "{saltfo} ({profile} build), {date}, {cores} cores of {cpu}, Linux {kernel}"
+            "{binary} ({profile} build), {date}, {cores} cores of {cpu}, Linux {kernel}"
         )
     }
 }

@@ -4,8 +4,10 @@ mod binary;
 mod crowd;
 mod faults;
 mod inner;
+mod keys;
 mod lookup;
 mod machine;
+mod memory;
 mod release;
 mod report;
 mod round_trip;
@@ -33,6 +35,7 @@ Examples:
   cargo run --release -p integration --bin bench
   cargo run --release -p integration --bin bench -- --salt 3006 --salt 3008 --json bench.json
   cargo run --release -p integration --bin bench -- --runs 10       a quick look
+  cargo run --release -p integration --bin bench -- keys            pki-tools, on a client of 1,000 servers
 
 Takes about six minutes for each release of Salt. Everything that is compared was measured in turns, so ratios within
 a run say more than milliseconds. Keep the machine quiet: its load is in the report.
@@ -44,7 +47,7 @@ struct Arguments {
     #[command(flatten)]
     bench: Bench,
     #[command(subcommand)]
-    inner: Option<Hidden>,
+    other: Option<Other>,
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +58,12 @@ struct Bench {
     /// How often to measure what takes a fraction of a second
     #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u32).range(2..=10_000))]
     runs: u32,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Output {
     /// What to print on stdout: a table, or one JSON document with every sample
     #[arg(long, value_enum, default_value_t = Out::Text)]
     out: Out,
@@ -64,7 +73,15 @@ struct Bench {
 }
 
 #[derive(Debug, Subcommand)]
-enum Hidden {
+enum Other {
+    /// Measures pki-tools: making keys beside OpenSSL, editing a large file, memory
+    Keys {
+        /// Servers of the client
+        #[arg(long, value_name = "N", default_value = "1000")]
+        servers: usize,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Measures on a host of the lab; the bench starts this
     #[command(hide = true)]
     Inner(inner::Inner),
@@ -81,8 +98,9 @@ enum Out {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match &arguments.inner {
-        Some(Hidden::Inner(inner)) => inner.run().map(|()| ExitCode::SUCCESS),
+    let result = match &arguments.other {
+        Some(Other::Inner(inner)) => inner.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Keys { servers, output }) => bench_keys(*servers, output),
         None => arguments.bench.run(),
     };
     result.unwrap_or_else(|error| {
@@ -93,13 +111,10 @@ fn main() -> ExitCode {
 
 impl Bench {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        let progress = Progress::new(|line| eprintln!("bench: {line}"));
-        if cfg!(debug_assertions) {
-            progress.say("this is a debug build: its numbers say nothing; use cargo run --release");
-        }
+        let progress = progress();
         progress.say("building saltfo");
         let saltfo = integration::build_saltfo()?;
-        let mut report = Report::new(Machine::look(&saltfo)?, binary::rows(&saltfo)?);
+        let mut report = Report::new(Machine::look(&saltfo)?, "the binary", binary::rows(&saltfo)?);
         let versions = if self.versions.is_empty() {
             vec![SaltVersion::V3008]
         } else {
@@ -109,7 +124,13 @@ impl Bench {
             let release = release::measure(version, self.runs, &saltfo, &progress)?;
             report.releases.push(release);
         }
-        let json = serde_json::to_string_pretty(&report)? + "\n";
+        self.output.give(&report)
+    }
+}
+
+impl Output {
+    fn give(&self, report: &Report) -> anyhow::Result<ExitCode> {
+        let json = serde_json::to_string_pretty(report)? + "\n";
         if let Some(path) = &self.json {
             std::fs::write(path, &json).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -123,6 +144,23 @@ impl Bench {
             ExitCode::FAILURE
         })
     }
+}
+
+fn bench_keys(servers: usize, output: &Output) -> anyhow::Result<ExitCode> {
+    let progress = progress();
+    progress.say("building pki-tools");
+    let pki_tools = integration::build_pki_tools()?;
+    let machine = Machine::look(&pki_tools)?;
+    let rows = keys::rows(&pki_tools, servers, &progress)?;
+    output.give(&Report::new(machine, "keys of a client", rows))
+}
+
+fn progress() -> Progress {
+    let progress = Progress::new(|line| eprintln!("bench: {line}"));
+    if cfg!(debug_assertions) {
+        progress.say("this is a debug build: its numbers say nothing; use cargo run --release");
+    }
+    progress
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use crate::samples::Samples;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,
-    binary: Vec<Row>,
+    /// What the rows below tell of, which need no Salt.
+    title: &'static str,
+    rows: Vec<Row>,
     pub(crate) releases: Vec<Release>,
 }
 
@@ -82,10 +84,11 @@ impl Row {
 }
 
 impl Report {
-    pub(crate) fn new(machine: Machine, binary: Vec<Row>) -> Self {
+    pub(crate) fn new(machine: Machine, title: &'static str, rows: Vec<Row>) -> Self {
         Self {
             machine,
-            binary,
+            title,
+            rows,
             releases: Vec::new(),
         }
     }
@@ -128,8 +131,8 @@ impl fmt::Display for Report {
             writeln!(f)?;
             write_table(f, &self.table())?;
         }
-        let mut lines = vec![vec!["the binary".to_owned(), "target".to_owned(), String::new()]];
-        lines.extend(self.binary.iter().map(|row| {
+        let mut lines = vec![vec![self.title.to_owned(), "target".to_owned(), String::new()]];
+        lines.extend(self.rows.iter().map(|row| {
             vec![
                 row.what.clone(),
                 row.target.clone().unwrap_or_default(),
@@ -199,7 +202,7 @@ mod tests {
     fn report(releases: Vec<Release>) -> Report {
         Report {
             releases,
-            ..Report::new(Machine::default(), Vec::new())
+            ..Report::new(Machine::default(), "the binary", Vec::new())
         }
     }
 
