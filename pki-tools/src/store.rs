@@ -77,6 +77,9 @@ pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
         source,
         written: written.to_vec(),
     };
+    for file in files {
+        remove_leftovers(file.path);
+    }
     let mut aside = Vec::new();
     for file in files {
         let temporary = write_aside(file.path, file.new).map_err(|e| fail(file.path, e, &[]))?;
@@ -102,15 +105,39 @@ pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a text next to a file, with the mode and owner of that file. It goes away if it isn't renamed.
-fn write_aside(path: &Path, text: &str) -> io::Result<NamedTempFile> {
-    let like = fs::metadata(path)?;
+/// What the names of files that are written aside end in.
+const ASIDE: &str = ".pki-tools";
+
+fn aside_prefix(path: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
+    prefix
+}
+
+/// Removes what a run that was killed has left beside a file: it holds private keys, and under the lock of the
+/// file nobody else is at work. That it cannot be removed is no reason not to go on.
+fn remove_leftovers(path: &Path) {
+    let prefix = aside_prefix(path);
+    let Ok(entries) = fs::read_dir(folder(path)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(ASIDE.as_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Writes a text next to a file, with the mode and owner of that file. It goes away if it isn't renamed.
+fn write_aside(path: &Path, text: &str) -> io::Result<NamedTempFile> {
+    let like = fs::metadata(path)?;
     // The file begins with mode 0600: nobody else can open it before owner and mode are right.
     let mut temporary = tempfile::Builder::new()
-        .prefix(&prefix)
+        .prefix(&aside_prefix(path))
+        .suffix(ASIDE)
         .tempfile_in(folder(path))?;
     temporary.write_all(text.as_bytes())?;
     let mine = temporary.as_file().metadata()?;
@@ -180,6 +207,28 @@ mod tests {
             (after.mode(), after.uid(), after.gid()),
             (before.mode(), before.uid(), before.gid())
         );
+    }
+
+    #[test]
+    fn what_a_killed_run_left_beside_a_file_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "old").unwrap();
+        for name in [".a.x1.pki-tools", ".ab.x1.pki-tools", ".a.swp"] {
+            fs::write(dir.path().join(name), "keys").unwrap();
+        }
+        let files = [Replacement {
+            path: &path,
+            old: "old",
+            new: "new",
+        }];
+        replace(&files).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".a.swp", ".ab.x1.pki-tools", "a"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{Sandbox, assert_kept, assert_pairs_fit, data, made, undo};
+use common::{Ran, Sandbox, assert_kept, assert_pairs_fit, data, made, undo};
 
 /// A client's text with masters and assets.
 fn client(rest: &str) -> String {
@@ -211,4 +211,37 @@ fn a_later_file_supersedes_where_the_clients_own_keys_stand() {
     assert_eq!(undo(&report, "b.yaml", &after), files[1].1);
     assert_kept(&data(files[1].1), &data(&after), "b");
     assert_eq!(assert_pairs_fit(&data(&after)), 2);
+}
+
+/// Runs the program in a folder that holds so many bytes, in namespaces of its own, and says what became of the files.
+fn on_a_small_disk(sandbox: &Sandbox, bytes: usize, command: &str) -> Ran {
+    let script = format!(
+        "mkdir disk && mount -t tmpfs -o size={bytes},mode=700 tmpfs disk && cp -p *.yaml disk && cd disk && \
+         {{ {command}; code=$?; cmp -s x.yaml ../x.yaml && echo same; ls -A; exit $code; }}"
+    );
+    let mut unshare = sandbox.command_of("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+    unshare.env("PKI_TOOLS", env!("CARGO_BIN_EXE_pki-tools"));
+    Ran::of(unshare.output().unwrap())
+}
+
+#[test]
+fn a_disk_that_is_full_in_mid_write_leaves_the_file_and_nothing_else() {
+    let sandbox = Sandbox::with(&[("x.yaml", &client(""))]);
+    // A page for the file, one for the beginning of the new one.
+    let ran = on_a_small_disk(&sandbox, 8192, "\"$PKI_TOOLS\" gen x.yaml");
+    assert_eq!((ran.code, ran.out.as_str()), (2, "same\nx.yaml\n"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("x.yaml: cannot write it: No space left on device"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("(already written: none)"), "{}", ran.err);
+    let ran = on_a_small_disk(
+        &Sandbox::with(&[("x.yaml", &client(""))]),
+        1 << 20,
+        "\"$PKI_TOOLS\" gen x.yaml",
+    );
+    assert_eq!(ran.code, 0, "{}", ran.err);
 }

@@ -43,11 +43,15 @@ impl Sandbox {
 
     /// The program in that folder, not yet started.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pki-tools"));
+        let mut command = self.command_of(env!("CARGO_BIN_EXE_pki-tools"));
+        command.args(args);
         command
-            .args(args)
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null());
+    }
+
+    /// Any program in that folder, not yet started.
+    pub(crate) fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
 

@@ -26,7 +26,10 @@ pub(crate) fn peak(mut child: Child) -> anyhow::Result<(u64, Output)> {
         std::thread::sleep(LOOK);
     }
     let output = child.wait_with_output()?;
-    ensure!(peak > 0, "the memory of a process could not be seen");
+    ensure!(
+        peak > 0 || !output.status.success(),
+        "the memory of a process could not be seen"
+    );
     Ok((peak, output))
 }
 
