@@ -4,12 +4,15 @@
 //! master's bytes into a verdict, [`locate`] turns the verdicts into an answer, [`cli`] prints it and
 //! chooses the exit code.
 
+pub mod arguments;
 pub mod cli;
 pub mod config;
 pub mod exit;
 mod link;
 pub mod locate;
 pub mod master;
+pub mod output;
 pub mod probe;
 pub mod state;
+pub mod success;
 mod traffic;

@@ -1,0 +1,4 @@
+//! What `saltfo run` writes beside the return itself.
+
+pub mod gitlab;
+pub mod junit;
