@@ -3,7 +3,7 @@
 //! Salt takes a value that is no YAML for text, and text is no pillar to a `state.*` function
 //! (`SaltInvocationError` in salt/modules/state.py), so the job could only fail.
 
-use serde::de::IgnoredAny;
+use granit_parser::Parser;
 
 /// Why a `pillar=` is no pillar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum PillarError {
         /// Counted from 1, behind FUNCTION.
         argument: usize,
         /// Counted from 1.
-        column: u64,
+        column: usize,
         /// The parser's.
         reason: String,
     },
@@ -56,21 +56,24 @@ fn check_mapping(argument: usize, value: &str) -> Result<(), PillarError> {
         let what = if found == '\t' { "tab" } else { "line break" };
         return Err(PillarError::Breaks { argument, what });
     }
-    let options = serde_saphyr::options! { with_snippet: false };
-    match serde_saphyr::from_str_with_options::<IgnoredAny>(value, options) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let column = error.location().map_or(1, |location| location.column());
-            let reason = error.without_snippet().to_string();
-            // The place is told apart, as it counts from the `=`.
-            let reason = reason.split(" at line ").next().unwrap_or(&reason).to_owned();
-            Err(PillarError::NotYaml {
-                argument,
-                column,
-                reason,
-            })
-        }
+    let Some(error) = Parser::new_from_str(value).find_map(Result::err) else {
+        return Ok(());
+    };
+    if is_read_differently(value) {
+        return Ok(());
     }
+    Err(PillarError::NotYaml {
+        argument,
+        column: error.marker().col().saturating_add(1),
+        reason: error.kind().to_string(),
+    })
+}
+
+/// Whether this may be YAML to libyaml, which Salt has, and none to our parser: a comment right behind a
+/// bracket, a dash alone in brackets, line breaks of Unicode.
+fn is_read_differently(value: &str) -> bool {
+    value.contains(['#', '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'])
+        || ["- ", "-,", "-]", "-}"].iter().any(|dash| value.contains(dash))
 }
 
 #[cfg(test)]
