@@ -4,7 +4,7 @@
 //! values are read as YAML, and whatever is no YAML stays text. The master runs that very function over the
 //! `arg` list of a `minion_pub` (salt/daemons/masterapi.py, 3006 to 3008). So words are sent as they are,
 //! and mean what they mean to `salt` on that master, down to the quirks of its YAML library. What is exact
-//! already, a [`document`], is written so that the master's reading gives it back.
+//! already, a [document](from_document), is written so that the master's reading gives it back.
 
 mod document;
 mod keyword;

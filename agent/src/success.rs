@@ -16,7 +16,7 @@ mod states;
 use proto::message::Value;
 
 use exceptions::Looks;
-pub(crate) use exceptions::one_line;
+pub(crate) use exceptions::reason;
 pub(crate) use states::{StateResult, results};
 
 /// What is known about the end of a job on a minion.

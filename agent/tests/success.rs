@@ -129,8 +129,16 @@ fn a_failure_says_what_failed() {
         ("test.pingx", "'test.pingx' is not available."),
         (r#"test.kwarg success=0 comment="no luck""#, "no luck"),
         (
+            r#"state.apply "raises""#,
+            "a (module.run): An exception occurred in this state: ",
+        ),
+        (
+            r#"file.read "/nowhere""#,
+            "exception: FileNotFoundError: [Errno 2] No such file",
+        ),
+        (
             r#"test.exception "oops\nand more""#,
-            "The minion function caused an exception: ",
+            "The minion function caused an exception: Exception: oops",
         ),
         (r#"cmd.run "echo fine; exit 5""#, "retcode 5"),
         (

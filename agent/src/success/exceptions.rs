@@ -92,25 +92,21 @@ fn is_false(value: &Value) -> bool {
     }
 }
 
-/// An error text in one line: of a traceback the last line, which names the exception.
-pub(super) fn reason(text: &str) -> String {
+/// An error text in one line: of a traceback, the one that names the exception.
+pub(crate) fn reason(text: &str) -> String {
     let first = one_line(text);
-    if !first.ends_with("Traceback (most recent call last):") {
+    let Some(said) = first.strip_suffix("Traceback (most recent call last):") else {
         return first;
-    }
-    let last = text
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or(text);
-    one_line(&format!(
-        "The minion function caused an exception: {}",
-        last.trim()
-    ))
+    };
+    // It stands behind the indented frames, and its message may go on for lines.
+    let pairs = text.lines().zip(text.lines().skip(1));
+    let named = pairs.filter(|(frame, line)| frame.starts_with(' ') && !line.starts_with(' '));
+    let exception = named.last().map_or("an unknown one", |(_, line)| line);
+    one_line(&format!("{said}{exception}"))
 }
 
 /// The first line that says something, not too long for a message.
-pub(crate) fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     const LONGEST: usize = 300;
     let line = text
         .lines()

@@ -65,7 +65,7 @@ impl StateResult<'_> {
     }
 
     fn describe(&self) -> String {
-        let comment = one_line(&self.comment());
+        let comment = reason(&self.comment());
         let state = match self.parts() {
             Some(tag) => format!("{} ({})", tag.id, tag.function),
             None => String::from_utf8_lossy(self.tag).into_owned(),

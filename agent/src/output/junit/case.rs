@@ -10,7 +10,7 @@ use quick_xml::events::BytesText;
 
 use super::xml;
 use super::{End, Suite};
-use crate::success::{Outcome, StateResult, one_line, results};
+use crate::success::{Outcome, StateResult, reason, results};
 
 /// One `testcase`.
 pub(super) struct Case<'a> {
@@ -40,13 +40,8 @@ pub(super) enum Verdict {
 pub(super) fn of_suite<'a>(suite: &Suite<'a>, text: &dyn Fn(&Value) -> String) -> Vec<Case<'a>> {
     let (ret, outcome) = match suite.end {
         End::Returned(ret, outcome) => (ret, outcome),
-        End::Unknown(reason) => {
-            return vec![Case::of_job(
-                suite,
-                Verdict::Unknown,
-                one_line(reason),
-                reason.to_owned(),
-            )];
+        End::Unknown(why) => {
+            return vec![Case::of_job(suite, Verdict::Unknown, reason(why), why.to_owned())];
         }
     };
     let states = if suite.function.starts_with("state.") {
@@ -60,21 +55,17 @@ pub(super) fn of_suite<'a>(suite: &Suite<'a>, text: &dyn Fn(&Value) -> String) -
         .any(|case| matches!(case.verdict, Verdict::Failed(_)));
     let failure = match outcome {
         Outcome::Succeeded => None,
-        Outcome::Failed(reason) => Some(reason),
+        Outcome::Failed(why) => Some(why),
         Outcome::RetcodeNeeded { suspicion } => suspicion.as_ref(),
     };
     match failure {
         Some(_) if shown => {}
-        Some(reason) => {
-            let body = if cases.is_empty() {
-                text(ret)
-            } else {
-                reason.clone()
-            };
+        Some(why) => {
+            let body = if cases.is_empty() { text(ret) } else { why.clone() };
             cases.push(Case::of_job(
                 suite,
                 Verdict::Failed("failed-job"),
-                reason.clone(),
+                why.clone(),
                 body,
             ));
         }
@@ -110,7 +101,7 @@ impl<'a> Case<'a> {
             None => String::from_utf8_lossy(state.tag).into_owned(),
         };
         let comment = state.comment();
-        let message = one_line(&comment);
+        let message = reason(&comment);
         let body = with_changes(comment, state.fields.get("changes"), text);
         Self {
             class,
