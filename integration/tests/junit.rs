@@ -77,11 +77,7 @@ fn every_byte_in_names_and_comments_makes_a_readable_report() {
         "minion01",
         "a.b",
         "<ü> (test.nop \"n\"\n)",
-        [[
-            "failure",
-            "x <b> & \"c\" 'd' ]]> é 😀 \u{fffd}",
-            plain
-        ]]
+        [["failure", "x <b> & \"c\" 'd' ]]> é 😀 \u{fffd}", plain]]
     ]);
     assert_eq!(cases[2], last);
 }
