@@ -10,6 +10,7 @@ pub mod exit;
 mod link;
 pub mod locate;
 pub mod master;
+pub mod output;
 pub mod probe;
 pub mod state;
 mod traffic;
