@@ -67,8 +67,7 @@ impl Json {
     }
 
     fn line(&mut self, depth: usize) -> fmt::Result {
-        self.out.write_char('\n')?;
-        self.out.blanks(depth.saturating_mul(4))
+        self.out.line_at(depth.saturating_mul(4))
     }
 
     /// Keys of JSON are strings. Of a key that Python cannot turn into one (bytes, dates) Salt would make the whole

@@ -52,7 +52,19 @@ impl Text {
 
     /// Blanks.
     pub(super) fn blanks(&mut self, count: usize) -> fmt::Result {
-        write!(self, "{:count$}", "")
+        const BLANKS: &str = "                                                                ";
+        let mut left = count;
+        while let Some(more) = left.checked_sub(BLANKS.len()) {
+            self.write_str(BLANKS)?;
+            left = more;
+        }
+        self.write_str(BLANKS.get(..left).unwrap_or_default())
+    }
+
+    /// Starts a new line in any case, and goes to this column.
+    pub(super) fn line_at(&mut self, column: usize) -> fmt::Result {
+        self.write_char('\n')?;
+        self.blanks(column)
     }
 
     /// Drops white space at the end, as Python's `rstrip` does.

@@ -190,7 +190,7 @@ impl<'a> Printer<'a> {
         let comment = to_str(self.state.get("comment").ok_or(Unprinted::NotStates)?);
         for (at, line) in comment.trim_matches(is_space).split('\n').enumerate() {
             if at > 0 {
-                write!(out, "\n{:COLUMN$}", "")?;
+                out.line_at(COLUMN)?;
             }
             out.write_str(line)?;
         }
@@ -256,7 +256,8 @@ impl Highstate<'_> {
         for (host, states) in hosts.as_map().ok_or(Unprinted::NotStates)? {
             let (text, has_changes) = self.host(host, states, 1)?;
             for line in lines(text.as_str()) {
-                write!(out, "\n{:COLUMN$}{line}", "")?;
+                out.line_at(COLUMN)?;
+                out.write_str(line)?;
             }
             is_changed |= has_changes;
         }
@@ -269,7 +270,8 @@ fn indented(text: &str, indent: usize) -> Result<Text, fmt::Error> {
     let mut out = Text::new();
     out.blanks(indent)?;
     for line in text.split('\n') {
-        write!(out, "\n{:indent$}{line}", "")?;
+        out.line_at(indent)?;
+        out.write_str(line)?;
     }
     Ok(out)
 }

@@ -8,18 +8,45 @@ pub(in crate::output) fn float_repr(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    // Rust's digits are the same shortest ones; the two disagree about when to write an exponent, and how.
-    let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    match exponent.parse::<i32>() {
-        Ok(exponent) if !(-4..16).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-        }
-        _ => {
-            let plain = number.to_string();
-            if plain.contains('.') { plain } else { plain + ".0" }
-        }
+    let scientific = shortest(number);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if !(-4..16).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs());
+    }
+    let (sign, mantissa) = mantissa
+        .strip_prefix('-')
+        .map_or(("", mantissa), |digits| ("-", digits));
+    let digits = mantissa.replace('.', "");
+    let Ok(whole) = usize::try_from(exponent.saturating_add(1)) else {
+        let zeros = usize::try_from(exponent.unsigned_abs())
+            .unwrap_or(0)
+            .saturating_sub(1);
+        return format!("{sign}0.{:0<zeros$}{digits}", "");
+    };
+    if whole == 0 {
+        return format!("{sign}0.{digits}");
+    }
+    let digits = format!("{digits:0<whole$}");
+    let (whole, fraction) = digits.split_at_checked(whole).unwrap_or((&digits, ""));
+    format!(
+        "{sign}{whole}.{}",
+        if fraction.is_empty() { "0" } else { fraction }
+    )
+}
+
+/// The shortest digits that give the number back, in scientific notation. Of two that are equally near, Rust takes the
+/// larger and Python the even one.
+fn shortest(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let mantissa = shortest.split('e').next().unwrap_or_default();
+    let decimals = mantissa.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let even = format!("{number:.decimals$e}");
+    if even.parse() == Ok(number) {
+        even
+    } else {
+        shortest
     }
 }
 
@@ -55,6 +82,9 @@ mod tests {
             (1e15, "1000000000000000.0"),
             (1e16, "1e+16"),
             (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (7_207_774_031_783_746.0 / 8.0, "900971753972968.2"),
+            (-123.0, "-123.0"),
+            (-0.75, "-0.75"),
             (0.0001, "0.0001"),
             (0.000_01, "1e-05"),
             (5e-324, "5e-324"),

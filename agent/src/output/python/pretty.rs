@@ -49,7 +49,8 @@ fn format(value: &Value, indent: usize, allowance: usize, out: &mut Text) -> fmt
                     out,
                 )?;
                 if !is_last {
-                    write!(out, ",\n{:indent$}", "")?;
+                    out.write_char(',')?;
+                    out.line_at(indent)?;
                 }
             }
             out.write_char(']')
@@ -92,7 +93,8 @@ fn format_entries(entries: &[Entry<'_>], indent: usize, allowance: usize, out: &
             out,
         )?;
         if !is_last {
-            write!(out, ",\n{:indent$}", "")?;
+            out.write_char(',')?;
+            out.line_at(indent)?;
         }
     }
     Ok(())
@@ -185,7 +187,7 @@ where
 {
     for (at, write) in pieces.enumerate() {
         if at > 0 {
-            write!(out, "\n{:indent$}", "")?;
+            out.line_at(indent)?;
         }
         write(out)?;
     }

@@ -99,10 +99,19 @@ pub(in crate::output) fn fmt_repr_bytes(bytes: &[u8], out: &mut impl Write) -> f
             b'\n' => out.write_str("\\n")?,
             b'\r' => out.write_str("\\r")?,
             b' '..=b'~' => out.write_char(char::from(byte))?,
-            _ => write!(out, "\\x{byte:02x}")?,
+            _ => {
+                out.write_str("\\x")?;
+                out.write_char(hex_digit(byte >> 4))?;
+                out.write_char(hex_digit(byte & 0xf))?;
+            }
         }
     }
     out.write_char(quote)
+}
+
+/// Binary data are long, and `write!` takes its time.
+fn hex_digit(number: u8) -> char {
+    char::from_digit(u32::from(number), 16).unwrap_or('0')
 }
 
 fn quote_for(single: bool, double: bool) -> char {

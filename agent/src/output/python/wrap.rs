@@ -5,9 +5,10 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use super::is_space;
+use crate::output::text::Text;
 
 /// `TextWrapper(width=width, initial_indent=" " * indent, subsequent_indent=" " * indent).fill(text).lstrip()`
-pub(in crate::output) fn fill(text: &str, width: usize, indent: usize, out: &mut impl Write) -> fmt::Result {
+pub(in crate::output) fn fill(text: &str, width: usize, indent: usize, out: &mut Text) -> fmt::Result {
     let text = with_blanks_only(text);
     let mut chunks = Chunks(split(&text).into_iter().peekable());
     let width = width.saturating_sub(indent);
@@ -17,7 +18,8 @@ pub(in crate::output) fn fill(text: &str, width: usize, indent: usize, out: &mut
         lines = lines.saturating_add(usize::from(!line.is_empty()));
         let line: String = line.into_iter().collect();
         if written && !line.is_empty() {
-            write!(out, "\n{:indent$}{line}", "")?;
+            out.line_at(indent)?;
+            out.write_str(&line)?;
         } else if !written {
             // `lstrip` takes away all blanks in front, wherever the first word is.
             let line = line.trim_start_matches(is_space);
@@ -193,9 +195,9 @@ mod tests {
     #[test]
     fn words_and_dashes_longer_than_a_line_do_not_take_quadratic_time() {
         for character in ["x", "-"] {
-            let mut out = String::new();
+            let mut out = Text::new();
             fill(&character.repeat(1 << 20), 80, 14, &mut out).unwrap();
-            assert_eq!(out.lines().count(), (1 << 20) / 66 + 1);
+            assert_eq!(out.as_str().lines().count(), (1 << 20) / 66 + 1);
         }
     }
 }
