@@ -20,6 +20,7 @@ pub(crate) fn generate(folder: &Path, minions: &[String]) -> anyhow::Result<Clie
     generate::run(
         std::slice::from_ref(&file),
         &generate::Options::default(),
+        &Keyring::none(),
         &|_, _| {},
     )
     .context("cannot make the lab's keys")?;

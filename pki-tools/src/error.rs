@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::keys::Role;
 use crate::seal::{Owner, SealError};
 
 /// A place in a file; lines and columns count from 1, columns in characters.
@@ -162,16 +163,40 @@ pub enum Error {
         why: &'static str,
     },
     /// A sealed private half stays closed.
-    #[error("{place}: cannot open `{key}` of {owner}: {source}")]
+    #[error("{place}: cannot open `{}` of {owner}: {source}", role.path())]
     Sealed {
         /// Where it stands.
         place: Place,
         /// Whose it is.
         owner: Owner,
-        /// Its key.
-        key: String,
+        /// What it is for.
+        role: Role,
         /// Why.
         source: SealError,
+    },
+    /// A private half cannot be sealed.
+    #[error("{place}: cannot seal `{}` of {owner}: {source}", role.path())]
+    Unsealed {
+        /// Where it stands, or will.
+        place: Place,
+        /// Whose it is.
+        owner: Owner,
+        /// What it is for.
+        role: Role,
+        /// Why.
+        source: SealError,
+    },
+    /// A private half stands where it can be neither sealed nor unsealed.
+    #[error("{place}: `{}` of {owner} can be neither sealed nor unsealed here: {why}", role.path())]
+    Unsealable {
+        /// What is in the way.
+        place: Place,
+        /// Whose it is.
+        owner: Owner,
+        /// What it is for.
+        role: Role,
+        /// What is in the way, and the remedy.
+        why: &'static str,
     },
     /// A key that is needed isn't there.
     #[error("{owner} has no `{key}` in {}; make it with `pki-tools gen`", file.display())]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Place};
-use crate::yaml::{Document, View};
+use crate::yaml::{Document, Edited, View};
 
 /// The files of one or more clients, each read once.
 #[derive(Default)]
@@ -42,6 +42,22 @@ impl Sources {
         self.clients
             .iter()
             .map(|client| client.iter().filter_map(|n| self.documents.get(*n)).collect())
+    }
+
+    /// The same files with other texts.
+    pub(crate) fn edited(&self, edited: &BTreeMap<usize, Edited>) -> Result<Self, Error> {
+        let documents = self.documents.iter().map(|document| {
+            let text = edited
+                .get(&document.index)
+                .map_or(&document.text, |edited| &edited.text);
+            let bytes = text.as_bytes().to_vec();
+            Document::parse(document.index, &document.name, &document.path, bytes)
+        });
+        Ok(Self {
+            documents: documents.collect::<Result<_, _>>()?,
+            by_path: self.by_path.clone(),
+            clients: self.clients.clone(),
+        })
     }
 
     /// Every file, sorted.

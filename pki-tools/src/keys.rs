@@ -45,6 +45,21 @@ impl Role {
         }
     }
 
+    /// Whose [`Role::field`] this is.
+    pub(crate) fn of_field(field: &str) -> Option<Self> {
+        [
+            Self::MasterSign,
+            Self::MasterSignOld,
+            Self::Pipeline,
+            Self::Master,
+            Self::MasterMinion,
+            Self::RootEd25519,
+            Self::Minion,
+        ]
+        .into_iter()
+        .find(|role| role.field() == field)
+    }
+
     /// The key of the private half.
     #[must_use]
     pub fn private(self) -> &'static str {
@@ -52,6 +67,12 @@ impl Role {
             Self::RootEd25519 => "priv",
             _ => "pem",
         }
+    }
+
+    /// The path of the private half below its owner.
+    #[must_use]
+    pub fn path(self) -> String {
+        format!("{}.{}", self.field(), self.private())
     }
 }
 
@@ -91,12 +112,13 @@ impl<'a> Key<'a> {
     /// The private half.
     pub(crate) fn private(&self) -> Option<Private> {
         let found = self.private.as_ref()?;
-        Some(Private {
-            text: Zeroizing::new(found.value.node.scalar()?.to_owned()),
-            owner: self.owner.clone(),
-            role: self.role,
-            place: found.value.place(),
-        })
+        let text = found.value.node.scalar()?;
+        Some(Private::new(
+            text,
+            self.owner.clone(),
+            self.role,
+            found.value.place(),
+        ))
     }
 
     /// The public half.
@@ -113,6 +135,15 @@ impl<'a> Key<'a> {
 
 /// All pairs of a client: its own ones, the masters', the servers', in the order of the files.
 pub(crate) fn all<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
+    collect(layout, false)
+}
+
+/// Those and the ones that a later file supersedes: no use is made of them, but secret they are.
+pub(crate) fn all_with_superseded<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
+    collect(layout, true)
+}
+
+fn collect<'a>(layout: &Layout<'a>, superseded: bool) -> Result<Vec<Key<'a>>, Error> {
     let mut keys = Vec::new();
     let client = |view: &View<'_>| match &layout.name {
         Some(name) => Ok(Owner::Client(name.text("name")?.to_owned())),
@@ -127,11 +158,20 @@ pub(crate) fn all<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
         ("master_sign_old", Role::MasterSignOld),
         ("pipeline", Role::Pipeline),
     ] {
-        if let Some(view) = layout.pki(key) {
+        let views: Vec<_> = match superseded {
+            true => layout
+                .salt
+                .iter()
+                .filter_map(|salt| salt.get("pki")?.get(key))
+                .collect(),
+            false => layout.pki(key).into_iter().collect(),
+        };
+        for view in views {
             keys.push(Key::new(client(&view)?, role, true, view)?);
         }
     }
-    for master in &layout.masters {
+    let others = layout.superseded.iter().filter(|_| superseded);
+    for master in layout.masters.iter().chain(others) {
         let owner = || Owner::Host(master.fqdn.clone());
         if let Some(view) = master.view.get("root_ed25519") {
             keys.push(Key::new(owner(), Role::RootEd25519, master.active, view)?);
@@ -164,6 +204,16 @@ pub struct Private {
 }
 
 impl Private {
+    pub(crate) fn new(text: &str, owner: Owner, role: Role, place: Place) -> Self {
+        let text = Zeroizing::new(text.to_owned());
+        Self {
+            text,
+            owner,
+            role,
+            place,
+        }
+    }
+
     /// The PEM or OpenSSH text; `keyring` is asked for a passphrase only if it is sealed.
     ///
     /// # Errors
@@ -182,7 +232,7 @@ impl Private {
         Error::Sealed {
             place: self.place.clone(),
             owner: self.owner.clone(),
-            key: format!("{}.{}", self.role.field(), self.role.private()),
+            role: self.role,
             source,
         }
     }

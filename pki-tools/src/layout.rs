@@ -13,6 +13,8 @@ pub(crate) struct Layout<'a> {
     /// Every `configuration_management.salt`, in the order of reading: a later one supersedes.
     pub(crate) salt: Vec<View<'a>>,
     pub(crate) masters: Vec<Host<'a>>,
+    /// Masters of lists that a later one supersedes.
+    pub(crate) superseded: Vec<Host<'a>>,
     /// Assets of every kind.
     pub(crate) assets: Vec<Host<'a>>,
 }
@@ -37,6 +39,7 @@ impl<'a> Layout<'a> {
             kind: None,
             salt: Vec::new(),
             masters: Vec::new(),
+            superseded: Vec::new(),
             assets: Vec::new(),
         };
         let mut kind = None;
@@ -55,6 +58,7 @@ impl<'a> Layout<'a> {
                 if let Some(salt) = management.get("salt") {
                     let salt = salt.mapping("salt")?;
                     if let Some(masters) = salt.get("masters") {
+                        layout.superseded.append(&mut layout.masters);
                         layout.masters = hosts(&masters, "masters")?;
                     }
                     layout.salt.push(salt);

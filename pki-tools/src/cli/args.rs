@@ -1,18 +1,19 @@
 //! Options that several commands have.
 
-use std::io::{self, IsTerminal as _};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use pki_tools::Permissions;
-use pki_tools::seal::{Keyring, SealError, Secret};
+use pki_tools::seal::{Keyring, Purpose, SealError, Secret};
 use zeroize::Zeroizing;
 
 /// The environment variable that holds a passphrase.
 pub(super) const PASSPHRASE: &str = "PKI_TOOLS_PASSPHRASE";
 
 /// No passphrase or key file is longer.
-const LONGEST: u64 = 64 * 1024;
+const LONGEST: usize = 64 * 1024;
 
 /// How a result is printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,19 +51,13 @@ pub(super) struct SecretArgs {
 }
 
 impl SecretArgs {
-    /// A keyring that asks when something sealed is met, and not before.
+    /// A keyring that asks when something is to be opened or sealed, and not before.
     pub(super) fn keyring(&self) -> Keyring {
         let args = self.clone();
-        Keyring::asking(move || args.secret(false))
+        Keyring::asking(move |purpose| args.secret(purpose))
     }
 
-    /// A keyring for sealing: a passphrase that is typed is asked for twice.
-    pub(super) fn keyring_for_sealing(&self) -> Keyring {
-        let args = self.clone();
-        Keyring::asking(move || args.secret(true))
-    }
-
-    fn secret(&self, twice: bool) -> Result<Secret, SealError> {
+    fn secret(&self, purpose: Purpose) -> Result<Secret, SealError> {
         if let Some(path) = &self.key_file {
             return Ok(Secret::KeyFile(read(path)?));
         }
@@ -88,23 +83,31 @@ impl SecretArgs {
                 .map(Zeroizing::new)
                 .map_err(|e| SealError::Unavailable(format!("the passphrase cannot be asked for: {e}")))
         };
-        let passphrase = ask("Passphrase of the sealed keys: ")?;
-        if twice && *ask("The same again: ")? != *passphrase {
-            return Err(SealError::Unavailable("the two passphrases differ".to_owned()));
-        }
+        let passphrase = match purpose {
+            Purpose::Open => ask("Passphrase of the sealed keys: ")?,
+            Purpose::Seal => {
+                let passphrase = ask("New passphrase to seal the keys with: ")?;
+                if *ask("The same again: ")? != *passphrase {
+                    return Err(SealError::Unavailable("the two passphrases differ".to_owned()));
+                }
+                passphrase
+            }
+        };
         Ok(Secret::Passphrase(passphrase))
     }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let read = || {
-        let length = std::fs::metadata(path)?.len();
-        if length > LONGEST {
+        let file = File::open(path)?;
+        // Of the final size from the beginning: growing would leave copies in freed memory. A pipe has no length.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+        let most = u64::try_from(LONGEST + 1).unwrap_or(u64::MAX);
+        file.take(most).read_to_end(&mut bytes)?;
+        if bytes.len() > LONGEST {
             return Err(io::Error::other("it is longer than 64 KiB"));
         }
-        std::fs::read(path)
+        Ok(bytes)
     };
-    read()
-        .map(Zeroizing::new)
-        .map_err(|e| SealError::Unavailable(format!("{} cannot be read: {e}", path.display())))
+    read().map_err(|e| SealError::Unavailable(format!("{} cannot be read: {e}", path.display())))
 }

@@ -2,6 +2,8 @@
 
 mod args;
 mod generate;
+mod seal;
+mod unseal;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -9,6 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+/// Exit code for faults that a check found.
+const FOUND: u8 = 1;
 /// Exit code for a usage or configuration error; nothing was written.
 const USAGE: u8 = 2;
 
@@ -24,14 +28,20 @@ const AFTER: &str = "\
 Examples:
   pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
   pki-tools gen --dry-run clients/*.yaml    say which are missing
+  pki-tools seal clients/xyz.yaml           encrypt the private keys, in place
+  pki-tools unseal clients/xyz.yaml         and back
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
-Exit codes: 0 done, 2 usage or configuration error.";
+Exit codes: 0 done, 1 faults found, 2 usage or configuration error.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Make every key that is missing, in place; what is there stays byte for byte
     Gen(generate::Args),
+    /// Encrypt every private key, in place; public halves stay readable
+    Seal(seal::Args),
+    /// Decrypt every private key, in place: the bytes that were sealed
+    Unseal(unseal::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -45,6 +55,8 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Gen(args) => generate::run(&args),
+        Command::Seal(args) => seal::run(&args),
+        Command::Unseal(args) => unseal::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
@@ -55,6 +67,7 @@ pub(crate) fn main() -> ExitCode {
             anstream::eprintln!("{style}error:{style:#} {error}");
             ExitCode::from(USAGE)
         }
+        Err(Failure::Found) => ExitCode::from(FOUND),
         // Whoever reads has closed the pipe, as `head` does.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => {
@@ -67,6 +80,8 @@ pub(crate) fn main() -> ExitCode {
 /// Why a command did not succeed.
 enum Failure {
     Tools(pki_tools::Error),
+    /// A check found faults, which were printed.
+    Found,
     /// Standard output could not be written.
     Output(io::Error),
 }
@@ -129,6 +144,8 @@ mod tests {
         let page = String::from_utf8(page).unwrap();
         for word in [
             "PKI\\-TOOLS GEN",
+            "PKI\\-TOOLS SEAL",
+            "PKI\\-TOOLS UNSEAL",
             "PKI\\-TOOLS COMPLETIONS",
             "\\-\\-dry\\-run",
             "Exit codes",
