@@ -177,8 +177,11 @@ pub(crate) struct Written {
 impl Opened {
     pub(super) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, SealError> {
         // Of the final size from the beginning: growing would leave copies of keys in freed memory.
-        let source = self.written.as_ref().map_or(0, |written| written.source.len());
-        let size = COMMITMENT.len() + 9 + self.value.len() + source;
+        let form = self
+            .written
+            .as_ref()
+            .map_or(1, |written| 9 + written.source.len());
+        let size = COMMITMENT.len() + form + self.value.len();
         if size > LONGEST_PLAIN {
             return Err(SealError::TooLong);
         }

@@ -1,6 +1,7 @@
 //! The keys under which values are sealed, made of a passphrase or a key file that is asked for once.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aes_gcm::aead::{Aead as _, Payload};
@@ -41,6 +42,24 @@ pub enum Secret {
     KeyFile(Zeroizing<Vec<u8>>),
 }
 
+/// Which kind of [`Secret`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    /// A passphrase.
+    Passphrase,
+    /// A key file.
+    KeyFile,
+}
+
+impl fmt::Display for SecretKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passphrase => "passphrase",
+            Self::KeyFile => "key file",
+        })
+    }
+}
+
 /// What a passphrase or key file is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -66,9 +85,9 @@ pub enum SealError {
     #[error("it is sealed with a {sealed}; give that instead of a {given}")]
     OtherKind {
         /// What it was sealed with.
-        sealed: &'static str,
+        sealed: SecretKind,
         /// What there is.
-        given: &'static str,
+        given: SecretKind,
     },
     /// An empty passphrase, or a key file of a few bytes.
     #[error("{0}")]
@@ -314,14 +333,14 @@ fn derive(secret: &Secret, derivation: &Derivation) -> Result<Zeroizing<[u8; 32]
         }
         (Secret::Passphrase(_), Derivation::KeyFile { .. }) => {
             return Err(SealError::OtherKind {
-                sealed: "key file",
-                given: "passphrase",
+                sealed: SecretKind::KeyFile,
+                given: SecretKind::Passphrase,
             });
         }
         (Secret::KeyFile(_), Derivation::Argon2id { .. }) => {
             return Err(SealError::OtherKind {
-                sealed: "passphrase",
-                given: "key file",
+                sealed: SecretKind::Passphrase,
+                given: SecretKind::KeyFile,
             });
         }
     }
@@ -340,3 +359,6 @@ fn associated(derivation: &Derivation, owner: &Owner, role: Role) -> String {
     };
     format!("{}\n{owner}\n{}", derivation.header(), role.path())
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ mod sealing;
 use std::fmt;
 
 pub use close::{check, seal};
-pub use keyring::{Keyring, Opened, Purpose, SealError, Secret};
+pub use keyring::{Keyring, Opened, Purpose, SealError, Secret, SecretKind};
 pub use report::{Check, Half, Readable, Report, Stray};
 pub use restore::unseal;
 pub(crate) use sealing::Sealing;

@@ -184,3 +184,174 @@ impl Planner<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::super::{Change, apply, double_quoted, verify};
+    use super::*;
+
+    fn document(text: &str) -> Document {
+        let path = Path::new("a.yaml");
+        Document::parse(0, path, path, text.as_bytes().to_vec()).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    }
+
+    fn first(document: &Document) -> (&Node, &Entry) {
+        let mapping = document.root.as_ref().unwrap();
+        (mapping, mapping.entries().first().unwrap())
+    }
+
+    fn set(text: &str, value: NewValue, texts: &[&str]) -> String {
+        let document = document(text);
+        let (mapping, _) = first(&document);
+        let mut change = Change::of(mapping);
+        change.set.push((0, value));
+        let changes = BTreeMap::from([(mapping.start.offset, change)]);
+        let texts: Vec<_> = texts
+            .iter()
+            .map(|text| Zeroizing::new((*text).to_owned()))
+            .collect();
+        let edited = apply(&document, &changes, &texts).unwrap();
+        verify(&document, &edited, &changes, &texts).unwrap_or_else(|e| panic!("{e}\n{}", *edited.text));
+        edited.text.to_string()
+    }
+
+    fn verbatim(source: &str, value: &str) -> NewValue {
+        NewValue::Verbatim {
+            source: Zeroizing::new(source.to_owned()),
+            value: Zeroizing::new(value.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_source_of_a_value_is_all_that_it_is_read_from_but_no_comment() {
+        for (text, expected) in [
+            ("a: |\n  t\nb: 1\n", "|\n  t"),
+            (
+                "a: &x !!str   |2-   # why\n\n    t\n   \nb: 1\n",
+                "|2-\n\n    t\n   ",
+            ),
+            ("a: # why | not\n  >+\n  t\n\n\n# c\nb: 1\n", ">+\n  t\n\n"),
+            ("a: |\r\n  t\r\n  u\r\n\r\nb: 1\r\n", "|\r\n  t\r\n  u"),
+            ("a: |+\r\n  t\r\n\r\nb: 1\r\n", "|+\r\n  t\r\n"),
+            ("a: |\n  t  ", "|\n  t  "),
+            ("a: |\n  t", "|\n  t"),
+            ("? a\n# c\n: |\n  t\n", "|\n  t"),
+            ("'a' : \"t\n  u\"  # why\n", "\"t\n  u\""),
+            ("a: t\n  u  # why\n", "t\n  u"),
+            ("{a: t u , b: 1}", "t u"),
+        ] {
+            let document = document(text);
+            assert_eq!(
+                source(&document, first(&document).1).as_str(),
+                expected,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn ours_is_what_a_new_value_would_look_like() {
+        for (text, expected) in [
+            ("a: |\n  t\n  u\nb: 1\n", true),
+            ("a: |  # why\n  t\n", true),
+            ("a: |\n  t", true),
+            ("a: |\r\n  t\r\n", true),
+            ("{a: \"t\\nu\\n\"}", true),
+            ("{a: \"t\\\"\\n\"}", true),
+            ("a: |\n   t\n", false),
+            ("a: |-\n  t\n", false),
+            ("a: |\n  t  \n", false),
+            ("a: |\n  t\n\n  u\n", false),
+            ("a: |\r\n  t\n  u\r\n", false),
+            ("a: \"t\\n\"\n", false),
+            ("{a: \"t\"}", false),
+            ("{a: 't'}", false),
+        ] {
+            let document = document(text);
+            let (mapping, entry) = first(&document);
+            assert_eq!(is_ours(&document, mapping, entry), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_comment_stays_on_the_line_of_its_value_whatever_the_forms() {
+        for (old, value, texts, new) in [
+            (
+                "a: |  # why\n  t\nb: 1\n",
+                verbatim("x", "x"),
+                [""],
+                "a: x  # why\nb: 1\n",
+            ),
+            (
+                "a: x  # why\nb: 1\n",
+                verbatim("|-\n   t", "t"),
+                [""],
+                "a: |-  # why\n   t\nb: 1\n",
+            ),
+            ("a: x # why", verbatim("|-\n   t", "t"), [""], "a: |- # why\n   t"),
+            (
+                "a: >+ # why\n  t\n\n",
+                NewValue::Text(0),
+                ["u\nv\n"],
+                "a: | # why\n  u\n  v\n",
+            ),
+            (
+                "a: 'x\n  y' # why\r\n",
+                NewValue::Text(0),
+                ["u"],
+                "a: | # why\r\n  u\r\n",
+            ),
+            (
+                "a: |\n  t\n # why\n",
+                NewValue::Text(0),
+                ["sealed.v1.x"],
+                "a: sealed.v1.x\n # why\n",
+            ),
+            (
+                "a: x\n    # deep\nb: 1\n",
+                NewValue::Text(0),
+                ["u"],
+                "a: |\n     u\n    # deep\nb: 1\n",
+            ),
+            (
+                "{a: x # why\n}",
+                NewValue::Text(0),
+                ["sealed.v1.x"],
+                "{a: \"sealed.v1.x\" # why\n}",
+            ),
+        ] {
+            assert_eq!(set(old, value, &texts), new, "{old:?}");
+        }
+    }
+
+    #[test]
+    fn every_text_can_stand_between_double_quotes_on_one_line() {
+        let odd = "a\"b\\c\n\t\r\u{0}\u{7f}\u{85}\u{2028}\u{feff}ü🔑 # : {}[], ' \u{1b}";
+        let quoted = double_quoted(odd);
+        assert!(!quoted.contains(char::is_control), "{quoted:?}");
+        for text in [format!("a: {}\n", *quoted), format!("{{\"a\":{}}}", *quoted)] {
+            assert_eq!(first(&document(&text)).1.value.scalar(), Some(odd));
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_through_what_was_replaced() {
+        let text = "a: |\n  t\n  u\nb: x\nc: 1\n";
+        let document = document(text);
+        let (mapping, _) = first(&document);
+        let mut change = Change::of(mapping);
+        change.set.push((0, verbatim("x", "x")));
+        change.set.push((1, verbatim("|\n  1\n  2\n  3", "1\n2\n3\n")));
+        let changes = BTreeMap::from([(mapping.start.offset, change)]);
+        let edited = apply(&document, &changes, &[]).unwrap();
+        let marks: Vec<_> = mapping
+            .entries()
+            .iter()
+            .map(|e| (e.key.start.offset, e.key.start.line))
+            .collect();
+        assert_eq!(edited.lines_now(&marks), [1, 2, 6], "{}", *edited.text);
+    }
+}
