@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 
@@ -87,7 +88,9 @@ pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
     }
     for file in files {
         let now = fs::read(file.path).map_err(|e| Error::read(file.path, e))?;
-        if now != file.old.as_bytes() {
+        // It holds private keys.
+        let now = Zeroizing::new(now);
+        if *now != file.old.as_bytes() {
             return Err(Error::Changed(file.path.to_owned()));
         }
     }
