@@ -256,7 +256,7 @@ pub enum Error {
     #[error("no file has a master, server or key named `{0}`; name an fqdn, `master_sign` or `pipeline`")]
     UnknownId(String),
     /// The edited text does not say what it said before plus the new keys.
-    #[error("{}: the keys cannot be added without changing something else (near {near}); the file is untouched, \
+    #[error("{}: the keys cannot be written without changing something else (near {near}); the file is untouched, \
              put that part in plain block style", file.display())]
     NotLossless {
         /// The file.
