@@ -27,6 +27,8 @@ pub struct Client {
     pub master_sign_old: Option<RsaPair>,
     /// The dispatch identity.
     pub pipeline: Option<Dispatch>,
+    /// Its files, as they are really called.
+    paths: Vec<PathBuf>,
 }
 
 /// A Salt master.
@@ -145,6 +147,12 @@ impl Client {
         }
     }
 
+    /// Whether this is one of its files.
+    #[must_use]
+    pub fn is_made_of(&self, file: &Path) -> bool {
+        file.canonicalize().is_ok_and(|path| self.paths.contains(&path))
+    }
+
     /// The client as the owner of its own pairs.
     #[must_use]
     pub fn owner(&self) -> Owner {
@@ -196,6 +204,7 @@ impl Client {
             master_sign: keys.rsa(&own, Role::MasterSign),
             master_sign_old: keys.rsa(&own, Role::MasterSignOld),
             pipeline,
+            paths: sources.paths(),
         })
     }
 }

@@ -2,6 +2,8 @@
 
 mod args;
 mod generate;
+mod pillar;
+mod pipeline;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -24,6 +26,8 @@ const AFTER: &str = "\
 Examples:
   pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
   pki-tools gen --dry-run clients/*.yaml    say which are missing
+  pki-tools pillar clients/xyz.yaml --out srv                 pillar files with each host's keys
+  pki-tools pipeline clients/xyz.yaml --out saltfo.yaml       the configuration of saltfo in pipelines
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
 Exit codes: 0 done, 2 usage or configuration error.";
@@ -32,6 +36,10 @@ Exit codes: 0 done, 2 usage or configuration error.";
 enum Command {
     /// Make every key that is missing, in place; what is there stays byte for byte
     Gen(generate::Args),
+    /// Write pillar files with the keys of each host, for Salt states that install them
+    Pillar(pillar::Args),
+    /// Write a saltfo.yaml with the dispatch identity and nothing more
+    Pipeline(pipeline::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -45,6 +53,8 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Gen(args) => generate::run(&args),
+        Command::Pillar(args) => pillar::run(&args),
+        Command::Pipeline(args) => pipeline::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
