@@ -1,7 +1,6 @@
 //! Files made of a client's keys: marked by their first line, for their owner's eyes, written aside and renamed.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::client::Client;
 use crate::emit::quoted;
 use crate::error::Error;
+use crate::store::{ASIDE, aside_prefix};
 
 /// No first line of ours is longer.
 const LONGEST_LINE: u64 = 4096;
@@ -119,19 +119,23 @@ pub(crate) fn write(exports: &[Export]) -> Result<(), Error> {
         source,
         written: written.to_vec(),
     };
+    let folders: BTreeSet<&Path> = exports.iter().map(|export| folder(&export.path)).collect();
+    // One pki-tools at a time: what a killed one has left can be told from what another one is writing.
+    let locks: Vec<File> = folders.iter().filter_map(|folder| lock(folder)).collect();
+    if locks.len() == folders.len() {
+        remove_leftovers(exports, &folders);
+    }
     let mut aside = Vec::new();
     for export in exports {
         let temporary = write_aside(export).map_err(|e| fail(&export.path, e, &[]))?;
         aside.push((&export.path, temporary));
     }
     let mut written = Vec::new();
-    let mut folders = BTreeSet::new();
     for (path, temporary) in aside {
         temporary
             .persist(path)
             .map_err(|e| fail(path, e.error, &written))?;
         written.push(path.clone());
-        folders.insert(folder(path));
     }
     for folder in folders {
         // The renames are only safe from a power cut once the folder is on disk.
@@ -140,6 +144,28 @@ pub(crate) fn write(exports: &[Export]) -> Result<(), Error> {
             .map_err(|e| fail(folder, e, &written))?;
     }
     Ok(())
+}
+
+/// Removes what killed runs have left beside these files; each folder is looked through once.
+fn remove_leftovers(exports: &[Export], folders: &BTreeSet<&Path>) {
+    // As a listing of the folder names them.
+    let listed = |path: &Path| Some(folder(path).join(path.file_name()?));
+    let meant: BTreeSet<PathBuf> = exports.iter().filter_map(|export| listed(&export.path)).collect();
+    let entries = folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        // `.NAME.XXXXXX` and our ending.
+        let aside = name.to_str().and_then(|name| {
+            let (file, _) = name.strip_prefix('.')?.strip_suffix(ASIDE)?.rsplit_once('.')?;
+            Some(entry.path().with_file_name(file))
+        });
+        if aside.is_some_and(|file| meant.contains(&file)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The file that is there, if any.
@@ -154,12 +180,10 @@ pub(crate) fn regular(path: &Path) -> Result<Option<Metadata>, Error> {
 
 /// Writes a file next to its place. It is closed, since there may be thousands; it goes away if it isn't renamed.
 fn write_aside(export: &Export) -> io::Result<TempPath> {
-    let mut prefix = OsString::from(".");
-    prefix.push(export.path.file_name().unwrap_or_default());
-    prefix.push(".");
     // Made with mode 0600: nobody else can ever open it.
     let mut temporary = tempfile::Builder::new()
-        .prefix(&prefix)
+        .prefix(&aside_prefix(&export.path))
+        .suffix(ASIDE)
         .tempfile_in(folder(&export.path))?;
     temporary.write_all(export.text.as_bytes())?;
     let mine = temporary.as_file().metadata()?;
@@ -170,6 +194,13 @@ fn write_aside(export: &Export) -> io::Result<TempPath> {
     }
     temporary.as_file().sync_all()?;
     Ok(temporary.into_temp_path())
+}
+
+/// The lock on a folder, if its file system has locks.
+fn lock(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.lock().ok()?;
+    Some(folder)
 }
 
 fn folder(path: &Path) -> &Path {
