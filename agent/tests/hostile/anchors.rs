@@ -1,6 +1,9 @@
 //! Who vouches for a master, while one still signs with the old `master_sign` and the other one with the new.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::client::{Client, Entry, ID, configuration, keys};
 use super::fake_master::{FakeMaster, Script, SignIn};
@@ -212,4 +215,54 @@ fn a_saltfo_yaml_comes_before_a_clients_yaml_and_the_other_is_named() {
         ended.stderr.contains("xyz.yaml is not used") && ended.stderr.contains("saltfo.yaml comes first"),
         "{ended:?}"
     );
+}
+
+#[test]
+fn at_a_terminal_the_passphrase_is_asked_for_and_not_shown() {
+    let rotation = Rotation::start();
+    let client = Client::new(&[]);
+    let lock = Lock::Passphrase("open sesame");
+    client.write("xyz.yaml", &rotation.yaml(Some(&lock)), 0o600);
+    let command = format!(
+        "{} --client {} probe --out json --timeout 5",
+        env!("CARGO_BIN_EXE_saltfo"),
+        client.path("xyz.yaml").display()
+    );
+    // `script` gives it a terminal of its own; what comes out there comes out of `script`.
+    let mut script = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env_remove("PKI_TOOLS_PASSPHRASE")
+        .env_remove("SALTFO_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, mut stdout) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("Passphrase of the sealed keys: ") {
+        let mut some = [0; 256];
+        let read = stdout.read(&mut some).unwrap();
+        assert!(read > 0, "no question: {}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&some[..read]);
+    }
+    // The question is shown just before the echo is turned off.
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while echoes(script.id()) {
+        assert!(Instant::now() < give_up, "the echo stays on");
+    }
+    stdin.write_all(b"open sesame\n").unwrap();
+    stdout.read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(script.wait().unwrap().success(), "{shown}");
+    assert!(!shown.contains("open sesame"), "{shown}");
+    assert_eq!(shown.matches("\"state\": \"reachable\"").count(), 2, "{shown}");
+}
+
+/// Whether the terminal that this `script` made shows what is typed.
+fn echoes(script: u32) -> bool {
+    let children = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+    let terminal = fs::read_link(format!("/proc/{}/fd/0", children.trim())).unwrap();
+    let stty = Command::new("stty").arg("-aF").arg(terminal).output().unwrap();
+    assert!(stty.status.success(), "{stty:?}");
+    !String::from_utf8(stty.stdout).unwrap().contains(" -echo ")
 }
