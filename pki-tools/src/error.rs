@@ -220,6 +220,56 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// A name cannot be a minion's id, and a file on the masters.
+    #[error("{place}: {source}")]
+    Id {
+        /// Where it stands.
+        place: Place,
+        /// Why not.
+        source: proto::message::MinionIdError,
+    },
+    /// The dispatch identity has the name of a host.
+    #[error(
+        "{place}: {id} is the id of the dispatch identity and the name of a host; masters keep one key for each id, choose another `pipeline.id`"
+    )]
+    IdTwice {
+        /// Where the dispatch identity's id stands.
+        place: Place,
+        /// The id.
+        id: String,
+    },
+    /// A master cannot be connected to under this name or address.
+    #[error("{place}: {source}; correct it")]
+    Address {
+        /// Where it stands.
+        place: Place,
+        /// Why not.
+        source: proto::net::HostError,
+    },
+    /// There is no master to connect to.
+    #[error("{}: it has no active master; list them under `configuration_management.salt.masters`", .0.display())]
+    NoMasters(PathBuf),
+    /// Two hosts would share a file.
+    #[error("{}: both {first} and {second} belong into this file, in which dots are written as `_`; rename one of them",
+        file.display())]
+    SameFile {
+        /// The file.
+        file: PathBuf,
+        /// A host.
+        first: String,
+        /// Another one.
+        second: String,
+    },
+    /// Files that are in the way are somebody else's.
+    #[error("not written by this command for this client, and left alone: {}; nothing was written, move them away or give --replace",
+        names(.0))]
+    NotOurs(Vec<PathBuf>),
+    /// The result would take the place of a client's file.
+    #[error("{}: this is a file of the client itself; name another one", .0.display())]
+    OwnFile(PathBuf),
+    /// A folder, link or device is where a file should be.
+    #[error("{}: there is something that is not a regular file; remove it or name another file", .0.display())]
+    NotRegular(PathBuf),
     /// Everybody may read or change a file with private keys.
     #[error("{}: everybody can {can} the private keys in it (mode {mode:04o}); chmod 600 it, or seal it, or give --insecure-permissions",
         file.display())]

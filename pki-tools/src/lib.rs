@@ -3,19 +3,26 @@
 //! [`client::Client`] reads a client; [`generate::run`] makes the keys that it lacks, in place, and
 //! leaves every other byte of its files as it was.
 
+mod accepted;
 pub mod client;
 mod edit;
+mod emit;
 mod error;
+mod export;
 pub mod generate;
 mod include;
 pub mod keys;
 mod layout;
 mod permissions;
+pub mod pillar;
+pub mod pipeline;
 #[cfg(test)]
 mod random_client;
 pub mod seal;
+pub mod secrets;
 mod store;
 mod yaml;
 
 pub use error::{Error, Place};
+pub use export::Change;
 pub use permissions::Permissions;

@@ -109,9 +109,9 @@ pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
 }
 
 /// What the names of files that are written aside end in.
-const ASIDE: &str = ".pki-tools";
+pub(crate) const ASIDE: &str = ".pki-tools";
 
-fn aside_prefix(path: &Path) -> OsString {
+pub(crate) fn aside_prefix(path: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");

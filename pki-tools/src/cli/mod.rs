@@ -4,6 +4,8 @@ mod args;
 mod generate;
 mod seal;
 mod unseal;
+mod pillar;
+mod pipeline;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ Examples:
   pki-tools gen --dry-run clients/*.yaml    say which are missing
   pki-tools seal clients/xyz.yaml           encrypt the private keys, in place
   pki-tools unseal clients/xyz.yaml         and back
+  pki-tools pillar clients/xyz.yaml --out srv                 pillar files with each host's keys
+  pki-tools pipeline clients/xyz.yaml --out saltfo.yaml       the configuration of saltfo in pipelines
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
 Exit codes: 0 done, 1 faults found, 2 usage or configuration error.";
@@ -42,6 +46,10 @@ enum Command {
     Seal(seal::Args),
     /// Decrypt every private key, in place: the bytes that were sealed
     Unseal(unseal::Args),
+    /// Write pillar files with the keys of each host, for Salt states that install them
+    Pillar(pillar::Args),
+    /// Write a saltfo.yaml with the dispatch identity and nothing more
+    Pipeline(pipeline::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -57,6 +65,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Gen(args) => generate::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Unseal(args) => unseal::run(&args),
+        Command::Pillar(args) => pillar::run(&args),
+        Command::Pipeline(args) => pipeline::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
