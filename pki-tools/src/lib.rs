@@ -15,6 +15,7 @@ mod permissions;
 mod random_client;
 pub mod seal;
 mod store;
+mod tolerance;
 mod yaml;
 
 pub use error::{Error, Place};
