@@ -3,13 +3,16 @@
 //! [`client::Client`] reads a client; [`generate::run`] makes the keys that it lacks, in place, and
 //! leaves every other byte of its files as it was.
 
+pub mod check;
 pub mod client;
 mod edit;
 mod error;
+pub mod fingerprint;
 pub mod generate;
 mod include;
 pub mod keys;
 mod layout;
+mod parallel;
 mod permissions;
 #[cfg(test)]
 mod random_client;

@@ -1,6 +1,8 @@
 //! The command line: arguments to library call to exit code.
 
 mod args;
+mod check;
+mod fingerprint;
 mod generate;
 
 use std::io::{self, Write as _};
@@ -9,6 +11,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+/// Exit code of a check that found faults, or a comparison that found nothing.
+const FAULTS: u8 = 1;
 /// Exit code for a usage or configuration error; nothing was written.
 const USAGE: u8 = 2;
 
@@ -24,14 +28,20 @@ const AFTER: &str = "\
 Examples:
   pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
   pki-tools gen --dry-run clients/*.yaml    say which are missing
+  pki-tools check clients/*.yaml            do all pairs match, can Salt read them, is one used twice?
+  pki-tools fingerprint clients/xyz.yaml    what `salt-key -F` prints on its masters
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
-Exit codes: 0 done, 2 usage or configuration error.";
+Exit codes: 0 done, 1 a check found faults, 2 usage or configuration error.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Make every key that is missing, in place; what is there stays byte for byte
     Gen(generate::Args),
+    /// Find what is wrong with the keys of clients: a line for each fault, and exit code 1
+    Check(check::Args),
+    /// Print fingerprints of keys, the same as `salt-key -F` on the masters; or say whose one is
+    Fingerprint(fingerprint::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -45,11 +55,14 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Gen(args) => generate::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Fingerprint(args) => fingerprint::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Faults) => ExitCode::from(FAULTS),
         Err(Failure::Tools(error)) => {
             let style = anstyle::AnsiColor::Red.on_default().bold();
             anstream::eprintln!("{style}error:{style:#} {error}");
@@ -67,6 +80,8 @@ pub(crate) fn main() -> ExitCode {
 /// Why a command did not succeed.
 enum Failure {
     Tools(pki_tools::Error),
+    /// A check found faults, or a comparison nothing; which was told.
+    Faults,
     /// Standard output could not be written.
     Output(io::Error),
 }
@@ -129,6 +144,8 @@ mod tests {
         let page = String::from_utf8(page).unwrap();
         for word in [
             "PKI\\-TOOLS GEN",
+            "PKI\\-TOOLS CHECK",
+            "PKI\\-TOOLS FINGERPRINT",
             "PKI\\-TOOLS COMPLETIONS",
             "\\-\\-dry\\-run",
             "Exit codes",

@@ -104,6 +104,15 @@ impl Document {
         }
     }
 
+    /// Its beginning, for messages about the file as a whole.
+    pub(crate) fn top(&self) -> Place {
+        Place {
+            file: self.name.clone(),
+            line: 1,
+            column: 1,
+        }
+    }
+
     /// Whether an alias repeats this node elsewhere.
     pub(crate) fn is_repeated(&self, node: &Node) -> bool {
         node.anchor != 0 && self.used_anchors.contains(&node.anchor)
@@ -198,7 +207,10 @@ mod tests {
         );
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert!(lines[0].starts_with("a.yaml:2:1: `a` is used twice"), "{lines:?}");
-        assert!(lines[1].starts_with("a.yaml:3:11: `c` is used twice"), "{lines:?}");
+        assert!(
+            lines[1].starts_with("a.yaml:3:11: `c` is used twice"),
+            "{lines:?}"
+        );
         assert_eq!(lines.len(), 2);
         let document = document.unwrap();
         let root = crate::yaml::View::root(&document).unwrap();

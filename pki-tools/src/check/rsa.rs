@@ -1,0 +1,209 @@
+//! The halves of an RSA pair, each as Salt would read it.
+//!
+//! Sources: `PrivateKey` and `PublicKey` in `salt/crypt.py`, `salt/utils/rsax931.py`, and trials with
+//! 3006.25 and 3008.1; see [`super::pem`].
+
+use proto::crypto::{KeyError, PrivateKey, PublicKey};
+use zeroize::Zeroizing;
+
+use super::finding::{Code, Severity};
+use super::half::{Fault, Judged, RESTORE};
+use super::pem::{Block, NoBlock};
+use crate::keys::Role;
+
+/// The object identifier rsaEncryption (RFC 8017, appendix C), in DER.
+const RSA_OID: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+
+/// How to get another public half.
+const REMAKE: &str = "remove `pub` and run `pki-tools gen`, which makes it from the private half";
+
+/// Looks at a private half; in `identity` is its public half, as Salt sends it.
+pub(super) fn private(text: &str, role: Role) -> Judged {
+    let block = match Block::find(text) {
+        Ok(block) => block,
+        Err(why) => return Judged::bad(no_block(&why, text, RESTORE)),
+    };
+    let fault = match block.label {
+        "RSA PRIVATE KEY" | "PRIVATE KEY" if block.is_encrypted() => Some(encrypted()),
+        "RSA PRIVATE KEY" | "PRIVATE KEY" => None,
+        "ENCRYPTED PRIVATE KEY" => Some(encrypted()),
+        "OPENSSH PRIVATE KEY" => Some(Fault::new(
+            Code::BadKey,
+            "is an OpenSSH private key, which Salt refuses",
+            "convert it with `ssh-keygen -p -m PEM -f FILE` if it is RSA",
+        )),
+        "EC PRIVATE KEY" => Some(not_rsa()),
+        label if label.contains("PUBLIC KEY") => Some(Fault::new(
+            Code::BadKey,
+            "is a public key, not a private one",
+            RESTORE,
+        )),
+        label => Some(Fault::new(
+            Code::BadKey,
+            format!("is a {}, not an RSA private key", label.to_lowercase()),
+            RESTORE,
+        )),
+    };
+    if let Some(fault) = fault {
+        return Judged::bad(fault);
+    }
+    let key = match PrivateKey::from_pem(&block.to_text(64)) {
+        Ok(key) => key,
+        Err(error) => return Judged::bad(unusable(&error, &block, RESTORE)),
+    };
+    let public = key.public_key();
+    let mut judged = Judged::good(public.to_pem().ok());
+    if !is_consistent(&key, &block) {
+        // `rsa` makes the helping numbers afresh; OpenSSL, for Salt, checks them.
+        judged.faults.push(Fault::new(
+            Code::BadKey,
+            "is damaged: its numbers do not fit each other, and Salt refuses it",
+            RESTORE,
+        ));
+    }
+    judged.faults.extend(size(public.bits()));
+    if let Some(oddity) = block.oddity(text) {
+        judged
+            .faults
+            .push(odd(oddity, role, "rewrite it as one plain PEM block"));
+    }
+    judged
+}
+
+/// Looks at a public half.
+pub(super) fn public(text: &str, role: Role) -> Judged {
+    if text.contains("PRIVATE KEY-----") {
+        return Judged::bad(Fault::new(
+            Code::PrivateInPublic,
+            "holds a private key, which would be given to everybody",
+            "put the public half there; if the file was ever installed or shown, make a new pair",
+        ));
+    }
+    let block = match Block::find(text) {
+        Ok(block) => block,
+        Err(why) => return Judged::bad(no_block(&why, text, REMAKE)),
+    };
+    if !matches!(block.label, "PUBLIC KEY" | "RSA PUBLIC KEY") {
+        let what = block.label.to_lowercase();
+        return Judged::bad(Fault::new(
+            Code::BadKey,
+            format!("is a {what}, not a public key"),
+            REMAKE,
+        ));
+    }
+    let key = match PublicKey::from_pem(&block.to_text(64)) {
+        Ok(key) => key,
+        Err(error) => return Judged::bad(unusable(&error, &block, REMAKE)),
+    };
+    let mut judged = Judged::good(key.to_pem().ok());
+    judged.faults.extend(size(key.bits()));
+    if block.label == "RSA PUBLIC KEY" {
+        judged.faults.push(odd("it is PKCS#1", role, REMAKE));
+    } else if let Some(oddity) = block.oddity(text) {
+        judged.faults.push(odd(oddity, role, REMAKE));
+    }
+    judged
+}
+
+fn no_block(why: &NoBlock, text: &str, remedy: &'static str) -> Fault {
+    let text = text.trim_start();
+    let message = match why {
+        _ if text.starts_with("ssh-") => "is an OpenSSH public key, which Salt refuses",
+        NoBlock::NoBegin => "is no key: there is no `-----BEGIN …-----` in it",
+        NoBlock::NoEnd => "is cut off: its `-----BEGIN …-----` has no `-----END …-----`",
+        NoBlock::EmptyLine => "has an empty line in its PEM block, with which Salt refuses it",
+    };
+    Fault::new(Code::BadKey, message, remedy)
+}
+
+fn encrypted() -> Fault {
+    Fault::new(
+        Code::EncryptedKey,
+        "is encrypted with a passphrase of its own, which a minion cannot give",
+        "decrypt it with `openssl rsa`, and protect the file with `pki-tools seal`",
+    )
+}
+
+fn not_rsa() -> Fault {
+    // 3006.25 and 3008.1 load it, and fail with a TypeError when they sign or decrypt.
+    Fault::new(
+        Code::BadKey,
+        "is no RSA key; Salt loads it and fails when it is used",
+        RESTORE,
+    )
+}
+
+fn unusable(error: &KeyError, block: &Block<'_>, remedy: &'static str) -> Fault {
+    let generic = !block.label.contains("RSA");
+    match error {
+        KeyError::Size(bits) if *bits < 2048 => too_small(*bits),
+        KeyError::Size(bits) => Fault::new(Code::BadSize, format!("has {bits} bits, too many"), remedy),
+        _ if generic && !contains(&block.bytes(), RSA_OID) && !block.bytes().is_empty() => not_rsa(),
+        _ => Fault::new(Code::BadKey, "is damaged: it does not hold an RSA key", remedy),
+    }
+}
+
+fn size(bits: u32) -> Option<Fault> {
+    match bits {
+        0..2048 => Some(too_small(bits)),
+        // `RSA_padding_add_X931` fills whole bytes, so what is signed may exceed such a modulus: Salt's tokens
+        // failed for 2047 (most keys), 2050, 2052, 2054, 2055 and 4095 bits, never for 2049, 2056, 3000 or 3001.
+        _ if bits % 8 > 1 => Some(Fault::new(
+            Code::BadSize,
+            format!("has {bits} bits, with which Salt's tokens (X9.31) fail"),
+            "make a new pair, of 2048, 3072 or 4096 bits",
+        )),
+        2048 | 3072 | 4096 => None,
+        4097.. => Some(unusual_size(
+            bits,
+            "which makes every sign-in slow and nothing safer",
+        )),
+        _ => Some(unusual_size(bits, "an unusual size")),
+    }
+}
+
+fn too_small(bits: u32) -> Fault {
+    Fault::new(
+        Code::BadSize,
+        format!("has {bits} bits, which is too small to be safe"),
+        "make a new pair, of 2048, 3072 or 4096 bits",
+    )
+}
+
+fn unusual_size(bits: u32, why: &str) -> Fault {
+    Fault::new(
+        Code::UnusualSize,
+        format!("has {bits} bits, {why}"),
+        "make a new pair of 2048, 3072 or 4096 bits when you can",
+    )
+    .severity(Severity::Warning)
+}
+
+fn odd(oddity: &str, role: Role, remedy: &'static str) -> Fault {
+    // A master compares public keys as texts (`compare_keys` in salt/channel/server.py), and saltfo sends
+    // the usual form.
+    match role {
+        Role::Pipeline => Fault::new(
+            Code::UnusualForm,
+            format!("has a form that saltfo does not use ({oddity}): masters would refuse it"),
+            remedy,
+        ),
+        _ => Fault::new(
+            Code::UnusualForm,
+            format!("has an unusual form ({oddity}); Salt 3006.25 and 3008.1 read it, others may not"),
+            remedy,
+        )
+        .severity(Severity::Warning),
+    }
+}
+
+/// Whether the key, encoded afresh, is what is in the block: PKCS#1 itself, or PKCS#8 around it.
+fn is_consistent(key: &PrivateKey, block: &Block<'_>) -> bool {
+    let Ok(pem) = key.to_pkcs1_pem() else { return false };
+    let Ok(own) = Block::find(&pem) else { return false };
+    contains(&block.bytes(), &own.bytes())
+}
+
+fn contains(bytes: &Zeroizing<Vec<u8>>, part: &[u8]) -> bool {
+    !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
+}
