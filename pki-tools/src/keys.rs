@@ -145,10 +145,10 @@ pub(crate) fn read<'a>(layout: &Layout<'a>, tolerance: &mut Tolerance<'_>) -> Re
         ("master_sign_old", Role::MasterSignOld),
         ("pipeline", Role::Pipeline),
     ] {
-        if let Some(view) = layout.pki(key) {
-            if let Some(owner) = tolerance.ok(client(&view))? {
-                keys.extend(Key::new(owner, role, true, view, tolerance)?);
-            }
+        if let Some(view) = layout.pki(key)
+            && let Some(owner) = tolerance.ok(client(&view))?
+        {
+            keys.extend(Key::new(owner, role, true, view, tolerance)?);
         }
     }
     for master in &layout.masters {

@@ -247,21 +247,30 @@ fn lacks(
         ),
         Some(key) => {
             let private = role.private();
+            let empty_text = |half: &str| key.pair.get(half).is_some_and(|half| is_empty_text(&half));
             // A half of the wrong kind was told, too.
-            let absent = |half: &str| key.pair.get(half).is_none_or(|half| half.node.is_empty_mapping());
+            let absent = |half: &str| {
+                let half = key.pair.get(half);
+                half.is_none_or(|half| half.node.is_empty_mapping() || is_empty_text(&half))
+            };
             let halves = (key.private.is_some(), key.public.is_some());
+            let make = match empty_text(private) || empty_text("pub") {
+                // `gen` fills nothing but nulls and `{}`.
+                true => format!("remove the empty text, and {}", client.gen_remedy()),
+                false => client.gen_remedy(),
+            };
             match halves {
                 (false, false) if absent(private) && absent("pub") => (
                     key.pair.place(),
                     Code::MissingKey,
                     format!("`{field}` is empty"),
-                    client.gen_remedy(),
+                    make,
                 ),
                 (true, false) if absent("pub") => (
                     key.pair.place(),
                     Code::MissingPublic,
                     format!("`{field}` has no `pub`"),
-                    client.gen_remedy(),
+                    make,
                 ),
                 (false, true) if absent(private) => (
                     key.pair.place(),
@@ -281,6 +290,10 @@ fn lacks(
             .owner(owner)
             .key(field),
     );
+}
+
+fn is_empty_text(view: &View<'_>) -> bool {
+    view.node.scalar().is_some_and(|text| text.trim().is_empty())
 }
 
 fn rotation(client: &Client<'_, '_>, findings: &mut Vec<Finding>) {

@@ -64,7 +64,7 @@ pub(super) fn check(client: &Client<'_, '_>, findings: &mut Vec<Finding>) -> Mis
 
 struct Search<'c, 'a, 'f> {
     client: &'c Client<'c, 'a>,
-    /// Pairs that stand where they should.
+    /// Pairs that stand where they should, and what was told of already.
     known: BTreeSet<*const Node>,
     hosts: HashMap<*const Node, Part<'c, 'a>>,
     misplaced: Misplaced,
@@ -72,14 +72,18 @@ struct Search<'c, 'a, 'f> {
 }
 
 fn known(client: &Client<'_, '_>) -> BTreeSet<*const Node> {
-    let mut known: BTreeSet<*const Node> = client
-        .keys
-        .iter()
-        .map(|key| std::ptr::from_ref(key.pair.node))
-        .collect();
+    let mut known: BTreeSet<*const Node> = BTreeSet::new();
+    known.extend(client.keys.iter().map(|key| std::ptr::from_ref(key.pair.node)));
     // What a later file supersedes was told.
-    let pki = client.layout.salt.iter().filter_map(|salt| salt.get("pki"));
-    for pki in pki {
+    if let Some((_, earlier)) = client.layout.salt.split_last() {
+        let counts = client.layout.salt_with(&["masters"]);
+        let masters = earlier.iter().filter_map(|salt| salt.get("masters"));
+        let current = counts.and_then(|salt| salt.get("masters"));
+        let current = current.map(|list| std::ptr::from_ref(list.node));
+        let superseded = masters.map(|list| std::ptr::from_ref(list.node));
+        known.extend(superseded.filter(|list| Some(*list) != current));
+    }
+    for pki in client.layout.salt.iter().filter_map(|salt| salt.get("pki")) {
         let own = ["master_sign", "master_sign_old", "pipeline"];
         known.extend(
             own.iter()
@@ -152,9 +156,10 @@ impl<'a> Search<'_, 'a, '_> {
                 for Entry { key, value } in entries {
                     let Some(name) = key.scalar() else { continue };
                     path.push(name.to_owned());
-                    if self.is_misplaced(root, name, value) {
+                    let known = self.known.contains(&std::ptr::from_ref(value));
+                    if !known && is_misplaced(root, name, value) {
                         self.tell(root, value, part, path);
-                    } else {
+                    } else if !known {
                         self.walk(root, value, part, path);
                     }
                     path.pop();
@@ -163,12 +168,6 @@ impl<'a> Search<'_, 'a, '_> {
             // What an alias stands for is looked at where it stands.
             Kind::Scalar { .. } | Kind::Alias(_) => {}
         }
-    }
-
-    fn is_misplaced(&self, root: &View<'a>, name: &str, value: &'a Node) -> bool {
-        (PAIRS.contains(&name) || FOLDERS.contains(&name))
-            && holds_private(root, value)
-            && !self.known.contains(&std::ptr::from_ref(value))
     }
 
     /// Tells of a mapping with a private key at this path below its part.
@@ -261,6 +260,11 @@ impl<'a> Search<'_, 'a, '_> {
             path => finding.key(path.join(".")),
         });
     }
+}
+
+/// Whether people mean a key for Salt by this name and value.
+fn is_misplaced(root: &View<'_>, name: &str, value: &Node) -> bool {
+    (PAIRS.contains(&name) || FOLDERS.contains(&name)) && holds_private(root, value)
 }
 
 fn last_of(role: Role) -> &'static str {

@@ -207,3 +207,153 @@ fn is_consistent(key: &PrivateKey, block: &Block<'_>) -> bool {
 fn contains(bytes: &Zeroizing<Vec<u8>>, part: &[u8]) -> bool {
     !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+
+    fn key(bits: u32) -> PrivateKey {
+        PrivateKey::generate(bits, &mut rand::rng()).unwrap()
+    }
+
+    /// A private half in PKCS#1, and its public half, without final line ends.
+    fn pair() -> &'static (String, String) {
+        static PAIR: OnceLock<(String, String)> = OnceLock::new();
+        PAIR.get_or_init(|| {
+            let key = key(2048);
+            let private = key.to_pkcs1_pem().unwrap().to_string();
+            (private, key.public_key().to_pem().unwrap())
+        })
+    }
+
+    fn codes(judged: &Judged) -> Vec<(Severity, Code)> {
+        judged
+            .faults
+            .iter()
+            .map(|fault| (fault.severity, fault.code))
+            .collect()
+    }
+
+    /// The bytes of a PEM text, and a PEM text of bytes.
+    fn recode(pem: &str, label: &str, change: impl FnOnce(&mut Vec<u8>)) -> String {
+        use base64::Engine as _;
+        let mut bytes = Block::find(pem).ok().unwrap().bytes().to_vec();
+        change(&mut bytes);
+        let body = base64::engine::general_purpose::STANDARD.encode(bytes);
+        let text = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----");
+        Block::find(&text).ok().unwrap().to_text(64).to_string()
+    }
+
+    #[test]
+    fn both_halves_of_a_pair_have_one_identity_and_no_fault() {
+        let (pem, public_pem) = pair();
+        for role in [Role::Minion, Role::Pipeline] {
+            let (private, public) = (private(pem, role), public(public_pem, role));
+            assert_eq!(private.identity.as_ref(), Some(public_pem));
+            assert_eq!(private.identity, public.identity);
+            assert_eq!(codes(&private), []);
+            assert_eq!(codes(&public), []);
+        }
+    }
+
+    #[test]
+    fn an_unusual_form_is_a_warning_but_a_fault_for_the_dispatch_identity() {
+        let (pem, public_pem) = pair();
+        let indent = |text: &str| text.replace('\n', "\n  ");
+        for (role, severity) in [
+            (Role::Minion, Severity::Warning),
+            (Role::Pipeline, Severity::Fault),
+        ] {
+            let expected = [(severity, Code::UnusualForm)];
+            assert_eq!(codes(&private(&indent(pem), role)), expected);
+            assert_eq!(codes(&public(&indent(public_pem), role)), expected);
+            assert_eq!(codes(&public(&format!("my key\n{public_pem}"), role)), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_whose_numbers_do_not_fit_each_other_is_damaged_as_salt_sees_it() {
+        let (pem, _) = pair();
+        // The last number is qInv (RFC 8017, A.1.2): no reader needs it to know the public half.
+        let damaged = recode(pem, "RSA PRIVATE KEY", |bytes| *bytes.last_mut().unwrap() ^= 2);
+        let judged = private(&damaged, Role::Minion);
+        assert_eq!(codes(&judged), [(Severity::Fault, Code::BadKey)]);
+        assert!(judged.identity.is_some());
+        let broken = recode(pem, "RSA PRIVATE KEY", |bytes| bytes.truncate(100));
+        assert_eq!(
+            codes(&private(&broken, Role::Minion)),
+            [(Severity::Fault, Code::BadKey)]
+        );
+    }
+
+    #[test]
+    fn sizes_that_salt_cannot_use_are_faults_and_others_warnings() {
+        let cases = [
+            (1024, Some((Severity::Fault, Code::BadSize))),
+            (2047, Some((Severity::Fault, Code::BadSize))),
+            (2048, None),
+            (2050, Some((Severity::Fault, Code::BadSize))),
+            (2056, Some((Severity::Warning, Code::UnusualSize))),
+            (3000, Some((Severity::Warning, Code::UnusualSize))),
+            (3072, None),
+            (4095, Some((Severity::Fault, Code::BadSize))),
+            (4096, None),
+            (8192, Some((Severity::Warning, Code::UnusualSize))),
+        ];
+        for (bits, expected) in cases {
+            let found = size(bits).map(|fault| (fault.severity, fault.code));
+            assert_eq!(found, expected, "{bits}");
+        }
+        let small = key(1536);
+        let found = private(&small.to_pkcs1_pem().unwrap(), Role::Minion);
+        assert_eq!(codes(&found), [(Severity::Fault, Code::BadSize)]);
+    }
+
+    #[test]
+    fn keys_of_other_kinds_are_refused_each_with_its_reason() {
+        let (pem, public_pem) = pair();
+        let label = |text: &str, from: &str, to: &str| text.replace(from, to);
+        let cases = [
+            (String::new(), Code::BadKey, "no key"),
+            ("ssh-ed25519 AAAA".to_owned(), Code::BadKey, "OpenSSH public key"),
+            (public_pem.clone(), Code::BadKey, "a public key"),
+            (
+                label(pem, "RSA PRIVATE", "OPENSSH PRIVATE"),
+                Code::BadKey,
+                "OpenSSH private key",
+            ),
+            (label(pem, "RSA PRIVATE", "EC PRIVATE"), Code::BadKey, "no RSA key"),
+            (
+                label(pem, "RSA PRIVATE", "ENCRYPTED PRIVATE"),
+                Code::EncryptedKey,
+                "passphrase",
+            ),
+            (
+                pem.replacen("-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n", 1),
+                Code::EncryptedKey,
+                "passphrase",
+            ),
+            // An Ed25519 key in PKCS#8 (RFC 8410, section 10.3).
+            (
+                "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+                 -----END PRIVATE KEY-----"
+                    .to_owned(),
+                Code::BadKey,
+                "no RSA key",
+            ),
+        ];
+        for (text, code, part) in cases {
+            let judged = private(&text, Role::Minion);
+            assert_eq!(codes(&judged), [(Severity::Fault, code)], "{text}");
+            assert!(
+                judged.faults[0].message.contains(part),
+                "{}",
+                judged.faults[0].message
+            );
+        }
+        let judged = public(pem, Role::Minion);
+        assert_eq!(codes(&judged), [(Severity::Fault, Code::PrivateInPublic)]);
+    }
+}

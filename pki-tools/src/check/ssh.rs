@@ -99,3 +99,91 @@ fn kind(algorithm: &Algorithm) -> Option<Fault> {
 fn identity(key: &PublicKey) -> Option<String> {
     PublicKey::from(key.key_data().clone()).to_openssh().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use ssh_key::LineEnding;
+
+    use super::*;
+
+    fn key() -> PrivateKey {
+        let mut key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap();
+        key.set_comment("root@m1");
+        key
+    }
+
+    fn codes(judged: &Judged) -> Vec<(Severity, Code)> {
+        judged
+            .faults
+            .iter()
+            .map(|fault| (fault.severity, fault.code))
+            .collect()
+    }
+
+    #[test]
+    fn both_halves_have_one_identity_whatever_their_comments() {
+        let key = key();
+        let private = private(&key.to_openssh(LineEnding::LF).unwrap());
+        let text = key.public_key().to_openssh().unwrap();
+        for text in [text.clone(), format!("{text}\n"), text.replace("root@m1", "else")] {
+            let public = public(&text);
+            assert_eq!(codes(&public), []);
+            assert!(public.identity.is_some());
+            assert_eq!(private.identity, public.identity);
+        }
+        assert_eq!(codes(&private), []);
+    }
+
+    /// What OpenSSH 9.2 takes and refuses, tried with `ssh-keygen -y`.
+    #[test]
+    fn a_form_that_openssh_refuses_is_a_fault() {
+        let text = key().to_openssh(LineEnding::LF).unwrap().to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        let one_line = format!(
+            "{}\n{}\n{}\n",
+            lines[0],
+            lines[1..lines.len() - 1].concat(),
+            lines[lines.len() - 1]
+        );
+        for good in [
+            text.clone(),
+            format!("{text}\n\n"),
+            format!("{text}text\n"),
+            one_line,
+        ] {
+            assert_eq!(codes(&private(&good)), [], "{good}");
+        }
+        for bad in [
+            text.replace('\n', "\r\n"),
+            format!("\n{text}"),
+            format!("x\n{text}"),
+            text.replace('\n', "\n  "),
+            text.replace('\n', "  \n"),
+            text.replace('\n', " "),
+        ] {
+            let judged = private(&bad);
+            assert_eq!(codes(&judged), [(Severity::Fault, Code::UnusualForm)], "{bad}");
+            assert!(judged.identity.is_some());
+        }
+        let judged = private(text.trim_end());
+        assert_eq!(codes(&judged), [(Severity::Warning, Code::UnusualForm)]);
+    }
+
+    #[test]
+    fn what_is_no_openssh_key_is_refused() {
+        for bad in [
+            "",
+            "x",
+            "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+        ] {
+            assert_eq!(codes(&private(bad)), [(Severity::Fault, Code::BadKey)], "{bad}");
+        }
+        for bad in ["", "x", "ssh-ed25519", "ssh-ed25519 AAAA"] {
+            assert_eq!(codes(&public(bad)), [(Severity::Fault, Code::BadKey)], "{bad}");
+        }
+        let text = key().to_openssh(LineEnding::LF).unwrap();
+        assert_eq!(codes(&public(&text)), [(Severity::Fault, Code::PrivateInPublic)]);
+        let rsa = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCXInueUxTxoBLu/30rYibQBjoVi92kgik/1wIlCcQWgKbkwY7R+uLrtKdt7/rQS1V3jHY2JjkOi1kFYEY65jap2ZuW6yBnQQpwLlWRXjRkL0OZ3ypa16H18UnbKeOoWTlUjApaioH0Kvv+TKZqWAsTOl4Ps+4K3VGA9ug3scpmBw== x";
+        assert_eq!(codes(&public(rsa)), [(Severity::Warning, Code::BadType)]);
+    }
+}
