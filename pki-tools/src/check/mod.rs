@@ -1,12 +1,14 @@
 //! Checks clients' files: do the pairs match, can Salt read them, is anything missing, doubled or misplaced?
 //!
 //! `reading` tells of what cannot be read at all; `client`, `names` and `places` look at what stands where;
-//! `pairs` at the keys themselves, with `rsa`, `ssh` and `pem`; `twice` compares all of them.
+//! `pairs` at the keys themselves, with `open` for sealed ones and `rsa`, `ssh` and `pem` for what is in them; `twice`
+//! compares all of them.
 
 mod client;
 mod finding;
 mod half;
 mod names;
+mod open;
 mod pairs;
 mod pem;
 mod places;
@@ -74,7 +76,7 @@ pub fn run(
     }
     findings.extend(faults.iter().map(|fault| reading::finding(fault, &owners)));
     permissions(&sources, options.permissions, &mut findings);
-    pairs::open(&mut subjects, keyring, &mut findings)?;
+    open::open(&mut subjects, keyring, &mut findings)?;
     let judged = pairs::judge(&subjects, options.jobs, progress);
     findings.extend(pairs::findings(&judged));
     findings.extend(twice::findings(&judged));

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
 use super::finding::{Code, Finding, Severity};
 use super::half::{Fault, Judged};
 use super::{rsa, ssh};
-use crate::error::{Error, Place};
+use crate::error::Place;
 use crate::keys::{Key, Private, Role};
 use crate::parallel;
-use crate::seal::{Keyring, Owner, SealError};
+use crate::seal::Owner;
 
 /// A pair that is checked.
 pub(super) struct Subject {
@@ -25,11 +24,12 @@ pub(super) struct Subject {
     shared: bool,
     /// The file and offset of its mapping: what two clients include has one.
     node: (usize, usize),
-    private: Option<(Half, Place)>,
+    pub(super) private: Option<(Half, Place)>,
     public: Option<(String, Place)>,
 }
 
-enum Half {
+/// A private half as far as it is known.
+pub(super) enum Half {
     Open(Zeroizing<String>),
     /// Sealed, and not yet opened.
     Sealed(Private),
@@ -124,124 +124,6 @@ pub(super) fn collect(keys: Vec<Key<'_>>, subjects: &mut Vec<Subject>) {
         let mut same = same.filter_map(|number| subjects.get(*number));
         if !same.any(|other| other.is_same(&subject)) {
             subjects.push(subject);
-        }
-    }
-}
-
-/// Opens the sealed halves.
-pub(super) fn open(
-    subjects: &mut [Subject],
-    keyring: &Keyring,
-    findings: &mut Vec<Finding>,
-) -> Result<(), Error> {
-    let mut files: BTreeMap<PathBuf, Opened> = BTreeMap::new();
-    for subject in subjects.iter_mut() {
-        let Some((half, place)) = &mut subject.private else {
-            continue;
-        };
-        let Half::Sealed(private) = half else { continue };
-        let opened = private.open(keyring);
-        let file = files.entry(place.file.clone()).or_default();
-        *half = match opened {
-            Ok(text) => {
-                file.opened += 1;
-                Half::Open(text)
-            }
-            Err(Error::Sealed {
-                source: source @ (SealError::NoSecret | SealError::OtherKind { .. }),
-                ..
-            }) => {
-                file.unopened += 1;
-                file.why.get_or_insert(source);
-                Half::Closed
-            }
-            Err(
-                error @ Error::Sealed {
-                    source: SealError::Unavailable(_) | SealError::Weak(_),
-                    ..
-                },
-            ) => return Err(error),
-            Err(Error::Sealed { source, .. }) => {
-                let place = place.clone();
-                let (refused, message) = match source {
-                    SealError::Refused | SealError::Tampered => (
-                        true,
-                        "does not open: it was tampered with, or sealed for another owner or under another name"
-                            .to_owned(),
-                    ),
-                    other => (false, format!("cannot be opened: {other}")),
-                };
-                *half = Half::Closed;
-                let (message, remedy) = message
-                    .split_once("; ")
-                    .unwrap_or((&message, "restore it from an older copy of the file"));
-                let fault = subject.finding(
-                    Severity::Fault,
-                    Code::SealBroken,
-                    &place,
-                    subject.role.private(),
-                    message,
-                    remedy,
-                );
-                match refused {
-                    true => file.refused.push(fault),
-                    false => findings.push(fault),
-                }
-                continue;
-            }
-            Err(other) => return Err(other),
-        };
-    }
-    for (file, opened) in files {
-        opened.tell(file, findings);
-    }
-    Ok(())
-}
-
-/// How the opening went in one file.
-#[derive(Default)]
-struct Opened {
-    opened: usize,
-    unopened: usize,
-    why: Option<SealError>,
-    refused: Vec<Finding>,
-}
-
-impl Opened {
-    fn tell(self, file: PathBuf, findings: &mut Vec<Finding>) {
-        if let Some(why) = self.why {
-            let place = Place {
-                file,
-                line: 1,
-                column: 1,
-            };
-            let remedy = match &why {
-                SealError::OtherKind { sealed, .. } => {
-                    format!("give the {sealed} that they were sealed with")
-                }
-                _ => "set PKI_TOOLS_PASSPHRASE, or give --passphrase-file or --key-file".to_owned(),
-            };
-            let message = match self.unopened {
-                1 => "a private half is sealed and was not checked".to_owned(),
-                many => format!("{many} private halves are sealed and were not checked"),
-            };
-            findings.push(Finding::new(Severity::Note, Code::Sealed, place, message, remedy));
-        }
-        let many = self.refused.len();
-        if self.opened > 0 {
-            findings.extend(self.refused);
-        } else if let Some(first) = self.refused.into_iter().next() {
-            // If none opens, the passphrase is more likely to blame than all of them.
-            let message = match many {
-                1 => "the sealed private half in this file does not open".to_owned(),
-                many => format!("none of the {many} sealed private halves in this file opens"),
-            };
-            findings.push(Finding {
-                severity: Severity::Fault,
-                message: format!("{message}: wrong passphrase or key file, or tampered with"),
-                remedy: "give the passphrase or key file that the file was sealed with".to_owned(),
-                ..first
-            });
         }
     }
 }

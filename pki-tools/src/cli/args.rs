@@ -56,21 +56,38 @@ impl SecretArgs {
         Keyring::asking(move || args.secret(false))
     }
 
+    /// A keyring for commands that can do without: it has what was given, and asks nobody.
+    pub(super) fn keyring_if_given(&self) -> Keyring {
+        let files = self.passphrase_file.is_some() || self.key_file.is_some();
+        match files || std::env::var_os(PASSPHRASE).is_some() {
+            true => self.keyring(),
+            false => Keyring::none(),
+        }
+    }
+
     /// A keyring for sealing: a passphrase that is typed is asked for twice.
     pub(super) fn keyring_for_sealing(&self) -> Keyring {
         let args = self.clone();
         Keyring::asking(move || args.secret(true))
     }
 
-    /// A keyring for commands that can do without: it has what was given, and asks nobody.
-    pub(super) fn keyring_if_given(&self) -> Keyring {
-        let args = self.clone();
-        Keyring::asking(move || args.given()?.ok_or(SealError::NoSecret))
-    }
-
     fn secret(&self, twice: bool) -> Result<Secret, SealError> {
-        if let Some(secret) = self.given()? {
-            return Ok(secret);
+        if let Some(path) = &self.key_file {
+            return Ok(Secret::KeyFile(read(path)?));
+        }
+        if let Some(path) = &self.passphrase_file {
+            let bytes = read(path)?;
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|_| SealError::Unavailable(format!("{} is not UTF-8", path.display())))?;
+            let line = text.lines().next().unwrap_or_default();
+            return Ok(Secret::Passphrase(Zeroizing::new(line.to_owned())));
+        }
+        match std::env::var(PASSPHRASE) {
+            Ok(text) => return Ok(Secret::Passphrase(Zeroizing::new(text))),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(SealError::Unavailable(format!("{PASSPHRASE} is not UTF-8")));
+            }
+            Err(std::env::VarError::NotPresent) => {}
         }
         if !io::stdin().is_terminal() {
             return Err(SealError::NoSecret);
@@ -85,27 +102,6 @@ impl SecretArgs {
             return Err(SealError::Unavailable("the two passphrases differ".to_owned()));
         }
         Ok(Secret::Passphrase(passphrase))
-    }
-
-    /// What options or the environment give.
-    fn given(&self) -> Result<Option<Secret>, SealError> {
-        if let Some(path) = &self.key_file {
-            return Ok(Some(Secret::KeyFile(read(path)?)));
-        }
-        if let Some(path) = &self.passphrase_file {
-            let bytes = read(path)?;
-            let text = std::str::from_utf8(&bytes)
-                .map_err(|_| SealError::Unavailable(format!("{} is not UTF-8", path.display())))?;
-            let line = text.lines().next().unwrap_or_default();
-            return Ok(Some(Secret::Passphrase(Zeroizing::new(line.to_owned()))));
-        }
-        match std::env::var(PASSPHRASE) {
-            Ok(text) => Ok(Some(Secret::Passphrase(Zeroizing::new(text)))),
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(SealError::Unavailable(format!("{PASSPHRASE} is not UTF-8")))
-            }
-            Err(std::env::VarError::NotPresent) => Ok(None),
-        }
     }
 }
 
