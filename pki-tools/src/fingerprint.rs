@@ -353,3 +353,47 @@ fn public(id: &str, key: &Key<'_>, text: &str) -> Print {
     let names = [id.to_owned(), id.to_owned()];
     Print::of(names, &key.owner, format!("{}.pub", key.role), text)
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::crypto::PrivateKey;
+
+    use super::*;
+    use crate::seal::{Opened, Secret};
+
+    #[test]
+    fn sealed_halves_are_left_out_and_counted_unless_they_can_be_opened() {
+        let keyring = || Keyring::new(Secret::KeyFile(Zeroizing::new(vec![7; 32])));
+        let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
+        let pem = key.to_pkcs1_pem().unwrap();
+        let owner = Owner::Client("Xyz".to_owned());
+        let sealed = keyring()
+            .seal(&Opened::plain(pem.clone()), &owner, Role::MasterSign)
+            .unwrap();
+        let public = serde_json::to_string(&key.public_key().to_pem().unwrap()).unwrap();
+        let text = format!(
+            "name: Xyz\nconfiguration_management:\n  salt:\n    pki: {{master_sign: {{pem: {sealed}, pub: {public}}}}}\n    \
+             masters: [{{fqdn: m1}}, {{fqdn: m2}}]\n"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.yaml");
+        std::fs::write(&file, text).unwrap();
+        let names = |keyring: &Keyring| {
+            let report = run(std::slice::from_ref(&file), &[], keyring).unwrap();
+            let masters = report.clients[0].masters.iter();
+            let names: Vec<String> = masters
+                .flat_map(|m| m.local.iter().map(|p| p.name.clone()))
+                .collect();
+            (names.join(" "), report.sealed)
+        };
+        assert_eq!(
+            names(&Keyring::none()),
+            ("master_sign.pub master_sign.pub".to_owned(), 1)
+        );
+        let all = "master_sign.pem master_sign.pub master_sign.pem master_sign.pub";
+        assert_eq!(names(&keyring()), (all.to_owned(), 0));
+        let wrong = Keyring::new(Secret::KeyFile(Zeroizing::new(vec![8; 32])));
+        let error = run(std::slice::from_ref(&file), &[], &wrong).err().unwrap();
+        assert!(matches!(error, Error::Sealed { .. }), "{error}");
+    }
+}
