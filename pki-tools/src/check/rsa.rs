@@ -63,9 +63,7 @@ pub(super) fn private(text: &str, role: Role) -> Judged {
     }
     judged.faults.extend(size(public.bits()));
     if let Some(oddity) = block.oddity(text) {
-        judged
-            .faults
-            .push(odd(oddity, role, "rewrite it as one plain PEM block"));
+        judged.faults.push(odd_private(oddity, role));
     }
     judged
 }
@@ -98,9 +96,9 @@ pub(super) fn public(text: &str, role: Role) -> Judged {
     let mut judged = Judged::good(key.to_pem().ok());
     judged.faults.extend(size(key.bits()));
     if block.label == "RSA PUBLIC KEY" {
-        judged.faults.push(odd("it is PKCS#1", role, REMAKE));
+        judged.faults.push(odd_public("it is PKCS#1", role));
     } else if let Some(oddity) = block.oddity(text) {
-        judged.faults.push(odd(oddity, role, REMAKE));
+        judged.faults.push(odd_public(oddity, role));
     }
     judged
 }
@@ -128,7 +126,7 @@ fn not_rsa() -> Fault {
     // 3006.25 and 3008.1 load it, and fail with a TypeError when they sign or decrypt.
     Fault::new(
         Code::BadKey,
-        "is no RSA key; Salt loads it and fails when it is used",
+        "is no RSA key: Salt loads it, and fails when it uses it",
         RESTORE,
     )
 }
@@ -179,22 +177,36 @@ fn unusual_size(bits: u32, why: &str) -> Fault {
     .severity(Severity::Warning)
 }
 
-fn odd(oddity: &str, role: Role, remedy: &'static str) -> Fault {
-    // A master compares public keys as texts (`compare_keys` in salt/channel/server.py), and saltfo sends
-    // the usual form.
-    match role {
-        Role::Pipeline => Fault::new(
-            Code::UnusualForm,
-            format!("has a form that saltfo does not use ({oddity}): masters would refuse it"),
-            remedy,
-        ),
-        _ => Fault::new(
-            Code::UnusualForm,
-            format!("has an unusual form ({oddity}); Salt 3006.25 and 3008.1 read it, others may not"),
-            remedy,
-        )
-        .severity(Severity::Warning),
+fn odd_private(oddity: &str, role: Role) -> Fault {
+    let remedy = "rewrite it as one plain PEM block";
+    let what = format!("has an unusual form ({oddity})");
+    if role == Role::Pipeline {
+        let message = format!("{what}, which saltfo may not read");
+        return Fault::new(Code::UnusualForm, message, remedy);
     }
+    let message = format!("{what}: Salt 3006.25 and 3008.1 read it, older releases and other tools may not");
+    Fault::new(Code::UnusualForm, message, remedy).severity(Severity::Warning)
+}
+
+/// A master compares public keys as texts (`compare_keys` in salt/channel/server.py), and saltfo sends the usual one:
+/// tried with 3006.25 and 3008.1, which then take its key for another.
+fn odd_public(oddity: &str, role: Role) -> Fault {
+    let what = format!("has an unusual form ({oddity})");
+    let (severity, message) = match role {
+        Role::Pipeline => (
+            Severity::Fault,
+            format!("{what}: masters would refuse saltfo, which sends the usual one"),
+        ),
+        Role::Minion | Role::MasterMinion => (
+            Severity::Warning,
+            format!("{what}: masters would refuse saltfo as this minion, though not Salt's own"),
+        ),
+        _ => (
+            Severity::Warning,
+            format!("{what}: Salt 3006.25 and 3008.1 read it, older releases and other tools may not"),
+        ),
+    };
+    Fault::new(Code::UnusualForm, message, REMAKE).severity(severity)
 }
 
 /// Whether the key, encoded afresh, is what is in the block: PKCS#1 itself, or PKCS#8 around it.
