@@ -365,11 +365,9 @@ mod tests {
     fn sealed_halves_are_left_out_and_counted_unless_they_can_be_opened() {
         let keyring = || Keyring::new(Secret::KeyFile(Zeroizing::new(vec![7; 32])));
         let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
-        let pem = key.to_pkcs1_pem().unwrap();
+        let opened = Opened::plain(key.to_pkcs1_pem().unwrap());
         let owner = Owner::Client("Xyz".to_owned());
-        let sealed = keyring()
-            .seal(&Opened::plain(pem.clone()), &owner, Role::MasterSign)
-            .unwrap();
+        let sealed = keyring().seal(&opened, &owner, Role::MasterSign).unwrap();
         let public = serde_json::to_string(&key.public_key().to_pem().unwrap()).unwrap();
         let text = format!(
             "name: Xyz\nconfiguration_management:\n  salt:\n    pki: {{master_sign: {{pem: {sealed}, pub: {public}}}}}\n    \

@@ -137,7 +137,7 @@ fn each_fault_of_a_pair_is_found_and_nothing_else() {
             "one pair for two hosts",
             |c| {
                 c["assets"][1]["minion"] =
-                    c["configuration_management"]["salt"]["masters"][0]["pki"]["minion"].clone()
+                    c["configuration_management"]["salt"]["masters"][0]["pki"]["minion"].clone();
             },
             &["fault key_used_twice a2.xyz.example minion"],
         ),
@@ -182,7 +182,7 @@ fn each_fault_of_a_pair_is_found_and_nothing_else() {
                         .as_object_mut()
                         .unwrap()
                         .remove("id"),
-                )
+                );
             },
             &["fault missing_id client Xyz pki.pipeline.id"],
         ),
@@ -201,7 +201,7 @@ fn each_fault_of_a_pair_is_found_and_nothing_else() {
             "cut off",
             |c| {
                 let pem = c["assets"][0]["minion"]["pem"].as_str().unwrap();
-                c["assets"][0]["minion"]["pem"] = json!(pem[..pem.len() / 2]);
+                c["assets"][0]["minion"]["pem"] = json!(pem.get(..pem.len() / 2));
             },
             &["fault bad_key a1.xyz.example minion.pem"],
         ),
@@ -209,7 +209,7 @@ fn each_fault_of_a_pair_is_found_and_nothing_else() {
             "an RSA key for root",
             |c| {
                 c["configuration_management"]["salt"]["masters"][0]["root_ed25519"]["priv"] =
-                    other_pair()["pem"].clone()
+                    other_pair()["pem"].clone();
             },
             &["fault bad_key m1.xyz.example root_ed25519.priv"],
         ),

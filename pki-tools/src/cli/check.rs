@@ -17,10 +17,10 @@ Examples:
   pki-tools check --out json clients/xyz.yaml | jq -r '.findings[].message'
   PKI_TOOLS_PASSPHRASE=… pki-tools check clients/sealed.yaml
 
-A line on standard output for each fault and warning: FILE:LINE: OWNER: fault|warning: WHAT; REMEDY. Notes and a
+A line on standard output for each fault and warning: FILE:LINE: OWNER: fault|warning: WHAT; REMEDY. Notes and a \
 summary go to standard error.
 
-Sealed private halves are checked if a passphrase or key file is given, which is never asked for; public halves and
+Sealed private halves are checked if a passphrase or key file is given, which is never asked for; public halves and \
 everything else are checked in any case.
 
 Exit codes: 0 no fault (warnings may be there), 1 faults, 2 a FILE cannot be read, or wrong usage.";

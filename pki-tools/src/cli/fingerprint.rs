@@ -19,15 +19,15 @@ Examples:
   pki-tools fingerprint --salt 3008 --only minion01.xyz.example clients/xyz.yaml
   pki-tools fingerprint --compare 98:4e:8b:…:3f clients/*.yaml
 
-Salt hashes in two ways, with SHA-256. `salt-key -F` of 3006 and 3007, and the `master_finger` of a minion of any
-release, hash the lines between the first and the last of a PEM file; `salt-key -F` of 3008 hashes all of it, so what
-it prints never fits a `master_finger`. A 3008 master renames its `master.pem` and `master.pub` after its own id at its
+Salt hashes in two ways, with SHA-256. `salt-key -F` of 3006 and 3007, and the `master_finger` of a minion of any \
+release, hash the lines between the first and the last of a PEM file; `salt-key -F` of 3008 hashes all of it, so what \
+it prints never fits a `master_finger`. A 3008 master renames its `master.pem` and `master.pub` after its own id at its \
 first start.
 
-`master_finger` is for minions with one master: a minion ends (exit code 42) when it signs in at a master with another
+`master_finger` is for minions with one master: a minion ends (exit code 42) when it signs in at a master with another \
 key. With two masters, `verify_master_pubkey_sign` does its work.
 
-Fingerprints of private keys (*.pem) are those of the files, as Salt prints them. They are left out if the key is
+Fingerprints of private keys (*.pem) are those of the files, as Salt prints them. They are left out if the key is \
 sealed, unless a passphrase or key file is given, which is never asked for.
 
 Exit codes: 0 done, 1 with --compare: nobody has this fingerprint, 2 usage or configuration error.";

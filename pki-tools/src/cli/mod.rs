@@ -28,7 +28,7 @@ const AFTER: &str = "\
 Examples:
   pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
   pki-tools gen --dry-run clients/*.yaml    say which are missing
-  pki-tools check clients/*.yaml            do all pairs match, can Salt read them, is one used twice?
+  pki-tools check clients/*.yaml            do pairs match, can Salt read them?
   pki-tools fingerprint clients/xyz.yaml    what `salt-key -F` prints on its masters
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
