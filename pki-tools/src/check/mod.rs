@@ -146,3 +146,35 @@ fn permissions(sources: &Sources, permissions: Permissions, findings: &mut Vec<F
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random_client::client;
+
+    proptest! {
+        #[test]
+        fn a_client_of_any_formatting_is_understood(choices in prop::collection::vec(any::<u8>(), 200..600)) {
+            let text = client(&choices);
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("x.yaml");
+            std::fs::write(&file, &text).unwrap();
+            let report = run(&[file], &Options::default(), &Keyring::none(), &|_, _| {}).unwrap();
+            let of_keys = |code: Code| matches!(
+                code,
+                Code::MissingKey | Code::MissingPrivate | Code::MissingPublic | Code::MissingId | Code::OldName
+                    | Code::BadKey | Code::HalvesDiffer | Code::KeyUsedTwice | Code::Sealed | Code::SealBroken
+                    | Code::Permissions
+            );
+            let odd: Vec<_> = report.findings.iter().filter(|finding| !of_keys(finding.code)).collect();
+            prop_assert!(odd.is_empty(), "{odd:#?}\n{text}");
+            // Nothing that a host lacks is passed over.
+            let missing = |owner: &str| report.findings.iter().any(|f| f.owner.as_deref() == Some(owner));
+            for owner in ["client Xyz", "m1", "m2", "a1", "a2", "a3"] {
+                prop_assert!(missing(owner), "{owner}\n{text}");
+            }
+        }
+    }
+}
