@@ -14,6 +14,9 @@ use crate::keys::Role;
 /// The object identifier rsaEncryption (RFC 8017, appendix C), in DER.
 const RSA_OID: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
+/// The object identifier id-RSASSA-PSS, in DER.
+const PSS_OID: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+
 /// How to get another public half.
 const REMAKE: &str = "remove `pub` and run `pki-tools gen`, which makes it from the private half";
 
@@ -136,6 +139,12 @@ fn unusable(error: &KeyError, block: &Block<'_>, remedy: &'static str) -> Fault 
     match error {
         KeyError::Size(bits) if *bits < 2048 => too_small(*bits),
         KeyError::Size(bits) => Fault::new(Code::BadSize, format!("has {bits} bits, too many"), remedy),
+        // 3006.25 and 3008.1 sign and make tokens with it.
+        _ if contains(&block.bytes(), PSS_OID) => Fault::new(
+            Code::BadKey,
+            "is an RSA-PSS key, which Salt may read but saltfo does not",
+            remedy,
+        ),
         _ if generic && !contains(&block.bytes(), RSA_OID) && !block.bytes().is_empty() => not_rsa(),
         _ => Fault::new(Code::BadKey, "is damaged: it does not hold an RSA key", remedy),
     }
@@ -321,6 +330,17 @@ mod tests {
         let small = key(1536);
         let found = private(&small.to_pkcs1_pem().unwrap(), Role::Minion);
         assert_eq!(codes(&found), [(Severity::Fault, Code::BadSize)]);
+    }
+
+    #[test]
+    fn a_key_for_pss_alone_is_not_called_a_damaged_one() {
+        let (pem, _) = pair();
+        let pss = recode(pem, "PRIVATE KEY", |bytes| {
+            *bytes = [&[0x30, 0x0b], PSS_OID].concat();
+        });
+        let judged = private(&pss, Role::Minion);
+        assert_eq!(codes(&judged), [(Severity::Fault, Code::BadKey)]);
+        assert!(judged.faults[0].message.contains("RSA-PSS"));
     }
 
     #[test]
