@@ -4,15 +4,18 @@
 //! leaves every other byte of its files as it was.
 
 mod accepted;
+pub mod check;
 pub mod client;
 mod edit;
 mod emit;
 mod error;
 mod export;
+pub mod fingerprint;
 pub mod generate;
 mod include;
 pub mod keys;
 mod layout;
+mod parallel;
 mod permissions;
 pub mod pillar;
 pub mod pipeline;
@@ -21,6 +24,7 @@ mod random_client;
 pub mod seal;
 pub mod secrets;
 mod store;
+mod tolerance;
 mod yaml;
 
 pub use error::{Error, Place};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use pki_tools::Permissions;
 use pki_tools::seal::Keyring;
-use pki_tools::secrets::Secrets;
+use pki_tools::secrets::{PASSPHRASE, Secrets};
 
 /// How a result is printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,6 +46,15 @@ impl SecretArgs {
     /// A keyring that asks when something is to be opened or sealed, and not before.
     pub(super) fn keyring(&self) -> Keyring {
         self.secrets().keyring()
+    }
+
+    /// A keyring for commands that can do without: it has what was given, and asks nobody.
+    pub(super) fn keyring_if_given(&self) -> Keyring {
+        let files = self.passphrase_file.is_some() || self.key_file.is_some();
+        match files || std::env::var_os(PASSPHRASE).is_some() {
+            true => self.keyring(),
+            false => Keyring::none(),
+        }
     }
 
     fn secrets(&self) -> Secrets {

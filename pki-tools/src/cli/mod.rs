@@ -1,11 +1,13 @@
 //! The command line: arguments to library call to exit code.
 
 mod args;
+mod check;
+mod fingerprint;
 mod generate;
-mod seal;
-mod unseal;
 mod pillar;
 mod pipeline;
+mod seal;
+mod unseal;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,8 +15,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// Exit code for faults that a check found.
-const FOUND: u8 = 1;
+/// Exit code of a check that found faults, or a comparison that found nothing.
+const FAULTS: u8 = 1;
 /// Exit code for a usage or configuration error; nothing was written.
 const USAGE: u8 = 2;
 
@@ -34,6 +36,8 @@ Examples:
   pki-tools unseal clients/xyz.yaml         and back
   pki-tools pillar clients/xyz.yaml --out srv                 pillar files with each host's keys
   pki-tools pipeline clients/xyz.yaml --out saltfo.yaml       the configuration of saltfo in pipelines
+  pki-tools check clients/*.yaml            do pairs match, can Salt read them?
+  pki-tools fingerprint clients/xyz.yaml    what `salt-key -F` prints on its masters
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
 Exit codes: 0 done, 1 faults found, 2 usage or configuration error.";
@@ -50,6 +54,10 @@ enum Command {
     Pillar(pillar::Args),
     /// Write a saltfo.yaml with the dispatch identity and nothing more
     Pipeline(pipeline::Args),
+    /// Find what is wrong with the keys of clients: a line for each fault, and exit code 1
+    Check(check::Args),
+    /// Print fingerprints of keys, the same as `salt-key -F` on the masters; or say whose one is
+    Fingerprint(fingerprint::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -67,17 +75,19 @@ pub(crate) fn main() -> ExitCode {
         Command::Unseal(args) => unseal::run(&args),
         Command::Pillar(args) => pillar::run(&args),
         Command::Pipeline(args) => pipeline::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Fingerprint(args) => fingerprint::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Faults) => ExitCode::from(FAULTS),
         Err(Failure::Tools(error)) => {
             let style = anstyle::AnsiColor::Red.on_default().bold();
             anstream::eprintln!("{style}error:{style:#} {error}");
             ExitCode::from(USAGE)
         }
-        Err(Failure::Found) => ExitCode::from(FOUND),
         // Whoever reads has closed the pipe, as `head` does.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => {
@@ -90,8 +100,8 @@ pub(crate) fn main() -> ExitCode {
 /// Why a command did not succeed.
 enum Failure {
     Tools(pki_tools::Error),
-    /// A check found faults, which were printed.
-    Found,
+    /// A check found faults, or a comparison nothing; which was told.
+    Faults,
     /// Standard output could not be written.
     Output(io::Error),
 }
@@ -156,6 +166,8 @@ mod tests {
             "PKI\\-TOOLS GEN",
             "PKI\\-TOOLS SEAL",
             "PKI\\-TOOLS UNSEAL",
+            "PKI\\-TOOLS CHECK",
+            "PKI\\-TOOLS FINGERPRINT",
             "PKI\\-TOOLS COMPLETIONS",
             "\\-\\-dry\\-run",
             "Exit codes",

@@ -99,7 +99,7 @@ fn check(args: &Args) -> Result<(), Failure> {
     print(text.as_bytes())?;
     match check.unsealed.is_empty() {
         true => Ok(()),
-        false => Err(Failure::Found),
+        false => Err(Failure::Faults),
     }
 }
 
