@@ -5,6 +5,7 @@ mod plan;
 #[cfg(test)]
 mod properties;
 mod report;
+mod spot;
 mod wish;
 
 use std::collections::BTreeMap;

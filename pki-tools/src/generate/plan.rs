@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::make::{Job, private_text, public_text};
 use super::report::What;
+use super::spot::Spot;
 use super::wish::{Wish, default_id, is_empty, key_text, new_pair};
 use crate::edit::Changes;
 use crate::error::{Error, Place};
@@ -44,42 +45,6 @@ pub(super) struct Seal {
     pub(super) owner: Owner,
     pub(super) role: Role,
     pub(super) place: Place,
-}
-
-/// Whose key is looked at, and where.
-#[derive(Clone)]
-struct Spot {
-    owner: String,
-    /// The same for sealing; a client without a name has none.
-    sealed_for: Option<Owner>,
-    path: String,
-}
-
-impl Spot {
-    fn down(&self, key: &str) -> Self {
-        let path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        };
-        Self {
-            owner: self.owner.clone(),
-            sealed_for: self.sealed_for.clone(),
-            path,
-        }
-    }
-
-    /// What a private half here is sealed for.
-    fn seal(&self, place: &Place) -> Result<(Owner, Role), Error> {
-        match (&self.sealed_for, Role::of_field(&self.path)) {
-            (Some(owner), Some(role)) => Ok((owner.clone(), role)),
-            _ => Err(Error::Missing {
-                place: place.clone(),
-                key: "name",
-                expected: "the client's name, at the top of its file",
-            }),
-        }
-    }
 }
 
 impl<'a> Plan<'a> {
