@@ -3,7 +3,6 @@
 mod error;
 mod key_file;
 mod minion;
-mod names;
 mod saltfo_yaml;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use proto::auth::Trust;
 use proto::identity::{Algorithms, Identity};
 
 pub use error::ConfigError;
-pub use names::{Host, HostError};
+pub use proto::net::{Host, HostError};
 
 /// Where `saltfo.yaml` is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/saltfo/saltfo.yaml";

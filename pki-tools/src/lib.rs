@@ -14,6 +14,7 @@ mod permissions;
 #[cfg(test)]
 mod random_client;
 pub mod seal;
+pub mod secrets;
 mod store;
 mod yaml;
 
