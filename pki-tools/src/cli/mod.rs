@@ -2,6 +2,7 @@
 
 mod args;
 mod generate;
+mod install;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ const AFTER: &str = "\
 Examples:
   pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
   pki-tools gen --dry-run clients/*.yaml    say which are missing
+  pki-tools install clients/xyz.yaml --host minion01.xyz.example
+                                            put a host's keys and settings where Salt looks
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
 Exit codes: 0 done, 2 usage or configuration error.";
@@ -32,6 +35,8 @@ Exit codes: 0 done, 2 usage or configuration error.";
 enum Command {
     /// Make every key that is missing, in place; what is there stays byte for byte
     Gen(generate::Args),
+    /// Put a host's keys, and the settings that go with them, where Salt looks for them
+    Install(install::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -45,6 +50,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Gen(args) => generate::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
@@ -129,6 +135,8 @@ mod tests {
         let page = String::from_utf8(page).unwrap();
         for word in [
             "PKI\\-TOOLS GEN",
+            "PKI\\-TOOLS INSTALL",
+            "\\-\\-peer\\-allow",
             "PKI\\-TOOLS COMPLETIONS",
             "\\-\\-dry\\-run",
             "Exit codes",
