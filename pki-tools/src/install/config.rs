@@ -150,3 +150,37 @@ fn escaped(text: &str) -> String {
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::yaml::{Document, View};
+
+    #[test]
+    fn an_id_becomes_a_pattern_of_itself_that_yaml_gives_back() {
+        let text = master("m", "it's+a.b-c_d", &[]);
+        let document = Document::parse(0, Path::new("x"), Path::new("/x"), text.into_bytes()).unwrap();
+        let peer = View::root(&document).unwrap().get("peer_run").unwrap();
+        let key = peer.node.entries()[0].key.scalar().unwrap();
+        assert_eq!(key, r"^it\'s\+a\.b-c_d$");
+    }
+
+    #[test]
+    fn addresses_are_written_as_salt_reads_them() {
+        let seen = |host: &str, request_port| Seen {
+            host: Host::parse(host).unwrap(),
+            publish_port: PUBLISH_PORT,
+            request_port,
+        };
+        for (host, port, text) in [
+            ("salt1", 4506, "salt1"),
+            ("192.0.2.1", 4606, "192.0.2.1:4606"),
+            ("2001:db8::1", 4506, "2001:db8::1"),
+            ("2001:db8::1", 4606, "[2001:db8::1]:4606"),
+        ] {
+            assert_eq!(seen(host, port).text(), text);
+        }
+    }
+}

@@ -213,7 +213,9 @@ impl Tree {
     /// Gives the folders with keys the mode and owner that they should have.
     pub(super) fn mend(&self) -> Result<(), InstallError> {
         for folder in [&self.pki, &self.minions].into_iter().flatten() {
-            folder.give(PRIVATE, self.owner)?;
+            if Flaws::of(folder.state()?, PRIVATE, self.owner).any() {
+                folder.give(PRIVATE, self.owner)?;
+            }
         }
         Ok(())
     }
