@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+#[allow(dead_code, reason = "each test takes what it needs")]
 mod common;
 
 use std::fs;
@@ -139,6 +140,7 @@ fn rotate_on_salt2(lab: &Lab) -> PathBuf {
     generate::run(
         std::slice::from_ref(&path),
         &generate::Options::default(),
+        &Keyring::none(),
         &|_, _| {},
     )
     .unwrap();

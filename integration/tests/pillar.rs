@@ -88,7 +88,7 @@ impl Client {
         client.write("xyz.yaml", XYZ);
         client.write("more/forms.yaml", FORMS);
         let options = generate::Options::default();
-        generate::run(&[client.file()], &options, &|_, _| {}).unwrap();
+        generate::run(&[client.file()], &options, &Keyring::none(), &|_, _| {}).unwrap();
         client
     }
 

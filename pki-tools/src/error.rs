@@ -335,12 +335,21 @@ pub enum Error {
         /// Files of the same run that already have their new keys.
         written: Vec<PathBuf>,
     },
+    /// A host's files cannot be installed.
+    #[error(transparent)]
+    Install(Box<crate::install::InstallError>),
     /// No RSA key could be made.
     #[error("cannot make an RSA key: {0}")]
     MakeRsa(#[source] proto::crypto::KeyError),
     /// No OpenSSH key could be made.
     #[error("cannot make an OpenSSH key: {0}")]
     MakeSsh(#[source] ssh_key::Error),
+}
+
+impl From<crate::install::InstallError> for Error {
+    fn from(error: crate::install::InstallError) -> Self {
+        Self::Install(Box::new(error))
+    }
 }
 
 impl Error {

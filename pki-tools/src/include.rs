@@ -63,7 +63,7 @@ impl Sources {
                 .map_or(&document.text, |edited| &edited.text);
             let bytes = text.as_bytes().to_vec();
             let (index, name, path) = (document.index, &document.name, &document.path);
-            Document::parse(index, name, path, bytes, &mut Tolerance::None)
+            Document::parse(index, name, path, bytes)
         });
         Ok(Self {
             documents: documents.collect::<Result<_, _>>()?,
@@ -105,7 +105,7 @@ impl Sources {
                 };
                 let document = match bytes {
                     Some(bytes) => {
-                        let parsed = Document::parse(index, name, &path, bytes, tolerance);
+                        let parsed = Document::read(index, name, &path, bytes, tolerance);
                         tolerance.ok(parsed)?
                     }
                     None => None,

@@ -1,7 +1,7 @@
 //! Makes and keeps every key of a Salt client in its YAML file.
 //!
 //! [`client::Client`] reads a client; [`generate::run`] makes the keys that it lacks, in place, and
-//! leaves every other byte of its files as it was.
+//! leaves every other byte of its files as it was; [`install::run`] puts a host's files where Salt looks for them.
 
 mod accepted;
 pub mod check;
@@ -13,6 +13,7 @@ mod export;
 pub mod fingerprint;
 pub mod generate;
 mod include;
+pub mod install;
 pub mod keys;
 mod layout;
 mod parallel;

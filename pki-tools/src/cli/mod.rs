@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod fingerprint;
 mod generate;
+mod install;
 mod pillar;
 mod pipeline;
 mod seal;
@@ -30,14 +31,18 @@ struct Cli {
 
 const AFTER: &str = "\
 Examples:
-  pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
-  pki-tools gen --dry-run clients/*.yaml    say which are missing
-  pki-tools seal clients/xyz.yaml           encrypt the private keys, in place
-  pki-tools unseal clients/xyz.yaml         and back
-  pki-tools pillar clients/xyz.yaml --out srv                 pillar files with each host's keys
-  pki-tools pipeline clients/xyz.yaml --out saltfo.yaml       the configuration of saltfo in pipelines
-  pki-tools check clients/*.yaml            do pairs match, can Salt read them?
-  pki-tools fingerprint clients/xyz.yaml    what `salt-key -F` prints on its masters
+  pki-tools gen clients/xyz.yaml             make the keys that are missing, in place
+  pki-tools gen --dry-run clients/*.yaml     say which are missing
+  pki-tools check clients/*.yaml             do pairs match, can Salt read them?
+  pki-tools install clients/xyz.yaml --host minion01.xyz.example
+                                             put a host's keys and settings where Salt looks
+  pki-tools pillar clients/xyz.yaml --out srv
+                                             pillar files with each host's keys
+  pki-tools pipeline clients/xyz.yaml --out saltfo.yaml
+                                             the configuration of saltfo in pipelines
+  pki-tools fingerprint clients/xyz.yaml     what `salt-key -F` prints on its masters
+  pki-tools seal clients/xyz.yaml            encrypt the private keys, in place
+  pki-tools unseal clients/xyz.yaml          and back
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
 
 Exit codes: 0 done, 1 faults found, 2 usage or configuration error.";
@@ -46,18 +51,20 @@ Exit codes: 0 done, 1 faults found, 2 usage or configuration error.";
 enum Command {
     /// Make every key that is missing, in place; what is there stays byte for byte
     Gen(generate::Args),
-    /// Encrypt every private key, in place; public halves stay readable
-    Seal(seal::Args),
-    /// Decrypt every private key, in place: the bytes that were sealed
-    Unseal(unseal::Args),
+    /// Find what is wrong with the keys of clients: a line for each fault, and exit code 1
+    Check(check::Args),
+    /// Put a host's keys, and the settings that go with them, where Salt looks for them
+    Install(install::Args),
     /// Write pillar files with the keys of each host, for Salt states that install them
     Pillar(pillar::Args),
     /// Write a saltfo.yaml with the dispatch identity and nothing more
     Pipeline(pipeline::Args),
-    /// Find what is wrong with the keys of clients: a line for each fault, and exit code 1
-    Check(check::Args),
     /// Print fingerprints of keys, the same as `salt-key -F` on the masters; or say whose one is
     Fingerprint(fingerprint::Args),
+    /// Encrypt every private key, in place; public halves stay readable
+    Seal(seal::Args),
+    /// Decrypt every private key, in place: the bytes that were sealed
+    Unseal(unseal::Args),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -71,12 +78,13 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Gen(args) => generate::run(&args),
-        Command::Seal(args) => seal::run(&args),
-        Command::Unseal(args) => unseal::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Pillar(args) => pillar::run(&args),
         Command::Pipeline(args) => pipeline::run(&args),
-        Command::Check(args) => check::run(&args),
         Command::Fingerprint(args) => fingerprint::run(&args),
+        Command::Seal(args) => seal::run(&args),
+        Command::Unseal(args) => unseal::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
         Command::Man => manual().and_then(|page| print(&page)),
     };
@@ -168,6 +176,8 @@ mod tests {
             "PKI\\-TOOLS UNSEAL",
             "PKI\\-TOOLS CHECK",
             "PKI\\-TOOLS FINGERPRINT",
+            "PKI\\-TOOLS INSTALL",
+            "\\-\\-peer\\-allow",
             "PKI\\-TOOLS COMPLETIONS",
             "\\-\\-dry\\-run",
             "Exit codes",

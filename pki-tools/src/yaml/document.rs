@@ -25,8 +25,13 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Takes the bytes of a file apart. A key that is used twice is a fault; if tolerated, the first one counts.
-    pub(crate) fn parse(
+    /// Takes the bytes of a file apart.
+    pub(crate) fn parse(index: usize, name: &Path, path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
+        Self::read(index, name, path, bytes, &mut Tolerance::None)
+    }
+
+    /// The same, where a key that is used twice may be tolerated: the first one counts.
+    pub(crate) fn read(
         index: usize,
         name: &Path,
         path: &Path,
@@ -178,7 +183,6 @@ mod tests {
             Path::new("a.yaml"),
             Path::new("/a.yaml"),
             text.as_bytes().to_vec(),
-            &mut Tolerance::None,
         )
     }
 
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn with_tolerance_every_key_used_twice_is_noted_and_the_first_counts() {
         let mut faults = Vec::new();
-        let document = Document::parse(
+        let document = Document::read(
             0,
             Path::new("a.yaml"),
             Path::new("/a.yaml"),
@@ -232,7 +236,6 @@ mod tests {
             Path::new("a.yaml"),
             Path::new("/a"),
             b"a: 1\n\xc3\xa9: \xff".to_vec(),
-            &mut Tolerance::None,
         );
         assert_eq!(
             error.err().unwrap().to_string(),
