@@ -108,7 +108,7 @@ impl Client {
         Self::of(path, &sources)
     }
 
-    fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
+    pub(crate) fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
         let documents = sources.clients().next().unwrap_or_default();
         let layout = Layout::of(&documents)?;
         let Some(name) = &layout.name else {

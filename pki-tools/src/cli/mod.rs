@@ -2,6 +2,7 @@
 
 mod args;
 mod generate;
+mod rotate;
 mod seal;
 mod unseal;
 
@@ -28,6 +29,8 @@ const AFTER: &str = "\
 Examples:
   pki-tools gen clients/xyz.yaml            make the keys that are missing, in place
   pki-tools gen --dry-run clients/*.yaml    say which are missing
+  pki-tools rotate clients/xyz.yaml minion01.xyz.example
+                                            a new key for a minion, and how to roll it out
   pki-tools seal clients/xyz.yaml           encrypt the private keys, in place
   pki-tools unseal clients/xyz.yaml         and back
   pki-tools completions bash > /etc/bash_completion.d/pki-tools
@@ -38,6 +41,8 @@ Exit codes: 0 done, 1 faults found, 2 usage or configuration error.";
 enum Command {
     /// Make every key that is missing, in place; what is there stays byte for byte
     Gen(generate::Args),
+    /// Put a new key in place of one, and tell the steps in which to roll it out
+    Rotate(rotate::Args),
     /// Encrypt every private key, in place; public halves stay readable
     Seal(seal::Args),
     /// Decrypt every private key, in place: the bytes that were sealed
@@ -55,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Gen(args) => generate::run(&args),
+        Command::Rotate(args) => rotate::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Unseal(args) => unseal::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
@@ -144,6 +150,7 @@ mod tests {
         let page = String::from_utf8(page).unwrap();
         for word in [
             "PKI\\-TOOLS GEN",
+            "PKI\\-TOOLS ROTATE",
             "PKI\\-TOOLS SEAL",
             "PKI\\-TOOLS UNSEAL",
             "PKI\\-TOOLS COMPLETIONS",
