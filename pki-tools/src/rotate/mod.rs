@@ -107,6 +107,7 @@ fn rotate(
     let scene = Scene {
         client: &client,
         file,
+        active: key.active,
         public,
         old_public: key.public().map(str::to_owned),
     };

@@ -1,6 +1,6 @@
 //! Pairs that minions don't know of: the dispatch identity, and a master's root ssh.
 
-use super::{Scene, Steps, quoted};
+use super::{INSTALL, Scene, Steps, quoted};
 use crate::rotate::report::Step;
 
 /// The dispatch identity: Salt accepts one key per id, so there is a gap, which is kept short.
@@ -26,6 +26,7 @@ pub(super) fn pipeline(scene: &Scene<'_>) -> Steps {
                  refused (exit code 6), and nothing is dispatched."
             ),
             "Masters read accepted keys anew at each sign-in: they need no restart. Minions are not concerned.".to_owned(),
+            INSTALL.to_owned(),
         ],
     }
 }

@@ -1,19 +1,16 @@
 //! A master's own pair: installed while the master is down; minions trust it by the signature of `master_sign`.
 //!
-//! A running 3006 master would send the new public half, which it reads anew at each sign-in, with signatures of
-//! the old private one, which it read at its start: so it is stopped first. 3008 keeps the pair under the master's id and
-//! prefers that to `master.pem` (salt/crypt.py `MasterKeys._setup_keys`), so those files have to go, or it starts with the old key.
+//! A running 3006 master would send the new public half, which it reads anew at each sign-in (`get_pub_str`), with signatures of
+//! the old private one, which it read at its start (salt/crypt.py `MasterKeys`): so it is stopped first.
 
-use super::{Scene, Steps, quoted};
+use super::{INSTALL, Scene, Steps, names};
 use crate::rotate::report::Step;
 
 pub(super) fn steps(scene: &Scene<'_>, fqdn: &str) -> Steps {
-    let id = |half: &str| quoted(&format!("/etc/salt/pki/master/{fqdn}.{half}"));
     let install = Step::new(format!("Give {fqdn} its new pair")).on(
         fqdn,
         [
             "systemctl stop salt-master".to_owned(),
-            format!("rm -f {} {}", id("pem"), id("pub")),
             scene.install(fqdn, "master", true),
             "systemctl start salt-master".to_owned(),
         ],
@@ -31,7 +28,7 @@ pub(super) fn steps(scene: &Scene<'_>, fqdn: &str) -> Steps {
         [] => "While it is down no master answers: it is the only active one.".to_owned(),
         others => format!(
             "While it is down its minions may go to {}; those that stay sign in again by themselves.",
-            super::names(others)
+            names(others)
         ),
     };
     Steps {
@@ -44,10 +41,7 @@ pub(super) fn steps(scene: &Scene<'_>, fqdn: &str) -> Steps {
             format!(
                 "Until its last step saltfo takes {fqdn} for an impostor wherever its key is pinned (`master_pub` of saltfo.yaml)."
             ),
-            format!(
-                "`rm` is for Salt 3008, which keeps the pair as ID.pem and ID.pub (ID: the master's `id`, by default its fqdn) \
-                 and would go on with the old one; where `id` is another than {fqdn}, name those files."
-            ),
+            INSTALL.to_owned(),
         ],
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Scene, Steps, names, restart};
+use super::{INSTALL, Scene, Steps, names, restart};
 use crate::client::Master;
 use crate::rotate::report::Step;
 
@@ -137,7 +137,7 @@ fn pipelines(scene: &Scene<'_>, what: &str) -> Step {
 fn check(scene: &Scene<'_>) -> Step {
     let hash = scene.public.as_deref().map_or("…".to_owned(), sha256);
     let command = format!("salt '*' file.check_hash /etc/salt/pki/minion/master_sign.pub sha256={hash}");
-    let what = "Let the minions tell that they have it: each must say True, and none may be missing";
+    let what = "Let the minions tell that they have it: each must say True through one of the masters";
     let masters = scene.masters().into_iter();
     masters.fold(Step::new(what), |step, master| {
         step.on(&master.fqdn, [command.as_str()])
@@ -157,7 +157,7 @@ fn sha256(text: &str) -> String {
 fn seen(first: &Master, ahead: &[&Master]) -> Vec<String> {
     let mut notes = vec![
         "A minion keeps the key of the master that it is on (minion_master.pub). As long as that master shows the same key, its \
-         signature is not looked at: through all steps minions stay where they are, also when they or their master are restarted."
+         signature is not looked at: through all steps minions stay where they are, also when their master is restarted."
             .to_owned(),
     ];
     if ahead.is_empty() {
@@ -174,7 +174,7 @@ fn seen(first: &Master, ahead: &[&Master]) -> Vec<String> {
         ));
         notes.push(
             "A master whose signature does not verify is refused (\"signature verification failed\" in the minion's log), and the minion \
-             tries the next one; with `master_tries: -1` it goes round until one verifies, and never ends."
+             tries the next one; with `master_tries: -1` it goes round until one verifies. It keeps running."
                 .to_owned(),
         );
         notes.push(format!(
@@ -185,6 +185,7 @@ fn seen(first: &Master, ahead: &[&Master]) -> Vec<String> {
     notes.push(
         "Salt 3006 signs with the new pair as soon as its files are there, 3008 after a restart: hence the restarts.".to_owned(),
     );
+    notes.push(INSTALL.to_owned());
     notes
 }
 

@@ -7,7 +7,7 @@
 //! So the minion may only ever know masters that have the key which it uses. A `master:` text in `minion.d` takes the
 //! place of the list, while a list is joined with that of other files (salt/config `include_config`, merged lists).
 
-use super::{Scene, Steps, address, names, restart};
+use super::{INSTALL, Scene, Steps, address, names, restart};
 use crate::client::Master;
 use crate::rotate::report::Step;
 
@@ -27,7 +27,8 @@ pub(super) fn steps(scene: &Scene<'_>, id: &str) -> Steps {
 }
 
 fn several(scene: &Scene<'_>, id: &str, first: &Master, ahead: &[&Master], next: &Master) -> Steps {
-    let pin = |master: &Master| format!("echo 'master: \"{}\"' > {PIN}", address(master));
+    let from_a_master = scene.client.masters.iter().any(|master| master.fqdn == id);
+    let pin = |master: &Master| format!("echo 'master: \"{}\"' > {PIN}", address(master, from_a_master));
     let answers = |step: Step, master: &Master| step.on(&master.fqdn, [format!("salt {id} test.ping")]);
     let (ahead_names, first_name, next_name) = (names(ahead), &first.fqdn, &next.fqdn);
     let keep = Step::new(format!(
@@ -68,6 +69,7 @@ fn several(scene: &Scene<'_>, id: &str, first: &Master, ahead: &[&Master], next:
              start it. Never replace the key on the master that it is on while it runs."
                 .to_owned(),
             DENIED.to_owned(),
+            INSTALL.to_owned(),
             format!("saltfo with the minion's own key (--minion-config on {id}) follows with step 3."),
         ],
     }
@@ -94,6 +96,7 @@ fn one(scene: &Scene<'_>, id: &str, master: &Master) -> Steps {
         notes: vec![
             format!("{name} is the only active master, so {id} is away between the first step and the last."),
             DENIED.to_owned(),
+            INSTALL.to_owned(),
         ],
     }
 }

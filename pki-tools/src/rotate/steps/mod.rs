@@ -15,6 +15,10 @@ use crate::client::{Client, Master};
 use crate::keys::Role;
 use crate::seal::Owner;
 
+/// What `install` has to be told again.
+const INSTALL: &str = "Give `pki-tools install` the further options that the host was installed with (--user, --peer-allow), and what opens \
+                       the file if it is sealed.";
+
 /// What is to be done, and what is good to know meanwhile.
 #[derive(Default)]
 pub(super) struct Steps {
@@ -27,6 +31,8 @@ pub(super) struct Scene<'a> {
     pub(super) client: &'a Client,
     /// The client's file, as it was named.
     pub(super) file: &'a Path,
+    /// Whether the owner of the pair is in use.
+    pub(super) active: bool,
     /// The public half that is installed at the end; nothing if it was only tried.
     pub(super) public: Option<String>,
     /// The public half before.
@@ -45,7 +51,7 @@ pub(super) fn after(done: Done, target: &Target, scene: &Scene<'_>) -> Steps {
             notes: vec!["This client has no active master: there is nothing to roll out.".to_owned()],
         };
     }
-    if !fqdn.is_empty() && !scene.is_active(fqdn) {
+    if !scene.active {
         return Steps {
             steps: Vec::new(),
             notes: vec![format!("{fqdn} is not active: there is nothing to roll out.")],
@@ -80,10 +86,6 @@ impl Scene<'_> {
         minions.chain(own).collect()
     }
 
-    fn is_active(&self, fqdn: &str) -> bool {
-        self.minions().contains(&fqdn)
-    }
-
     fn file(&self) -> String {
         quoted(&self.file.display().to_string())
     }
@@ -104,8 +106,11 @@ impl Scene<'_> {
     }
 }
 
-/// What a minion's `master:` says for this master.
-fn address(master: &Master) -> String {
+/// What a minion's `master:` says for this master; the minion of a master's host sees it as the masters see each other.
+fn address(master: &Master, from_a_master: bool) -> String {
+    if let Some(ip) = master.ip.as_ref().filter(|_| from_a_master) {
+        return ip.clone();
+    }
     let address = master.external_ip.as_deref().unwrap_or(&master.fqdn);
     match master.external_ports {
         Some((_, port)) if port != 4506 && address.contains(':') => format!("[{address}]:{port}"),
@@ -140,7 +145,7 @@ mod tests {
         Master {
             fqdn: "m1".to_owned(),
             active: true,
-            ip: None,
+            ip: Some("10.0.0.1".to_owned()),
             external_ip: address.map(str::to_owned),
             external_ports: ports,
             master: None,
@@ -158,7 +163,8 @@ mod tests {
             (Some("2001:db8::1"), Some((4605, 4506)), "2001:db8::1"),
             (Some("2001:db8::1"), Some((4605, 4606)), "[2001:db8::1]:4606"),
         ] {
-            assert_eq!(address(&master(given, ports)), expected);
+            assert_eq!(address(&master(given, ports), false), expected);
+            assert_eq!(address(&master(given, ports), true), "10.0.0.1");
         }
     }
 
