@@ -470,7 +470,7 @@ fn a_master_runs_as_a_user_who_owns_nothing_else(lab: &Lab) {
     fs::write(etc.join("master.d/zz-user.conf"), "user: nobody\n").unwrap();
     for name in ["cache", "run", "log", "tmp"] {
         each_below(&root.join(name), &|path| {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap()
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         });
     }
     for path in [lab.folder(), &root, &root.join("etc"), &etc] {

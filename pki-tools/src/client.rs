@@ -159,7 +159,7 @@ impl Client {
         Owner::Client(self.name.clone())
     }
 
-    fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
+    pub(crate) fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
         let documents = sources.clients().next().unwrap_or_default();
         let layout = Layout::of(&documents)?;
         let Some(name) = &layout.name else {

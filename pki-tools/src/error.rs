@@ -338,6 +338,19 @@ pub enum Error {
     /// A host's files cannot be installed.
     #[error(transparent)]
     Install(Box<crate::install::InstallError>),
+    /// A rotation of `master_sign` has begun and is in the way.
+    #[error(
+        "{place}: a rotation of `master_sign` is under way; end it first, with `pki-tools rotate FILE master_sign --finish` \
+             once every minion has the new public key, or with `--abort`"
+    )]
+    UnderWay {
+        /// Where `master_sign_old` stands.
+        place: Place,
+    },
+    /// No rotation of `master_sign` has begun.
+    #[error("{}: no rotation of `master_sign` is under way: there is no `pki.master_sign_old`; \
+             begin one with `pki-tools rotate FILE master_sign`", .0.display())]
+    NotUnderWay(PathBuf),
     /// No RSA key could be made.
     #[error("cannot make an RSA key: {0}")]
     MakeRsa(#[source] proto::crypto::KeyError),

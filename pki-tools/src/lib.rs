@@ -1,7 +1,8 @@
 //! Makes and keeps every key of a Salt client in its YAML file.
 //!
 //! [`client::Client`] reads a client; [`generate::run`] makes the keys that it lacks, in place, and
-//! leaves every other byte of its files as it was; [`install::run`] puts a host's files where Salt looks for them.
+//! leaves every other byte of its files as it was; [`rotate::run`] puts new keys in place of old ones;
+//! [`install::run`] puts a host's files where Salt looks for them.
 
 mod accepted;
 pub mod check;
@@ -22,6 +23,7 @@ pub mod pillar;
 pub mod pipeline;
 #[cfg(test)]
 mod random_client;
+pub mod rotate;
 pub mod seal;
 pub mod secrets;
 mod store;

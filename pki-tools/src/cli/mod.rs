@@ -7,6 +7,7 @@ mod generate;
 mod install;
 mod pillar;
 mod pipeline;
+mod rotate;
 mod seal;
 mod unseal;
 
@@ -40,6 +41,8 @@ Examples:
                                              pillar files with each host's keys
   pki-tools pipeline clients/xyz.yaml --out saltfo.yaml
                                              the configuration of saltfo in pipelines
+  pki-tools rotate clients/xyz.yaml minion01.xyz.example
+                                             a new key for a minion, and how to roll it out
   pki-tools fingerprint clients/xyz.yaml     what `salt-key -F` prints on its masters
   pki-tools seal clients/xyz.yaml            encrypt the private keys, in place
   pki-tools unseal clients/xyz.yaml          and back
@@ -61,6 +64,8 @@ enum Command {
     Pipeline(pipeline::Args),
     /// Print fingerprints of keys, the same as `salt-key -F` on the masters; or say whose one is
     Fingerprint(fingerprint::Args),
+    /// Put a new key in place of one, and tell the steps in which to roll it out
+    Rotate(rotate::Args),
     /// Encrypt every private key, in place; public halves stay readable
     Seal(seal::Args),
     /// Decrypt every private key, in place: the bytes that were sealed
@@ -83,6 +88,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Pillar(args) => pillar::run(&args),
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Fingerprint(args) => fingerprint::run(&args),
+        Command::Rotate(args) => rotate::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Unseal(args) => unseal::run(&args),
         Command::Completions { shell } => print(&completions(shell)),
@@ -172,6 +178,7 @@ mod tests {
         let page = String::from_utf8(page).unwrap();
         for word in [
             "PKI\\-TOOLS GEN",
+            "PKI\\-TOOLS ROTATE",
             "PKI\\-TOOLS SEAL",
             "PKI\\-TOOLS UNSEAL",
             "PKI\\-TOOLS CHECK",

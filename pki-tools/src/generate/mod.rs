@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+pub(crate) use self::make::{Job, one};
 use self::plan::Plan;
 pub use self::report::{Edit, EditedFile, Made, Readable, Report, Skipped, What};
 use crate::edit::{locked, write};

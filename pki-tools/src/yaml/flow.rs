@@ -23,12 +23,7 @@ impl Planner<'_> {
         let (at, mut comma) = match last {
             None => (open + 1, false),
             Some(last) => {
-                let implied = last.value.start.offset == last.value.end.offset;
-                let end = match after_colon(text, last) {
-                    Some(colon) if implied => colon,
-                    None if implied => last.key.end.offset,
-                    _ => last.value.end.offset,
-                };
+                let end = end_of(text, last);
                 let close = self.mapping.end.offset.saturating_sub(1);
                 match after_comma(text, end, close) {
                     Some(at) => {
@@ -52,6 +47,32 @@ impl Planner<'_> {
             remove: 0,
             chunk,
             rank: 0,
+        })
+    }
+
+    /// Takes an entry out of braces, with the comma that parts it from its neighbour.
+    pub(super) fn remove_flow(&self, key: &str, entry: &Entry) -> Result<Patch, Error> {
+        let text = self.document.text.as_str();
+        let entries = self.mapping.entries();
+        let number = entries.iter().position(|other| std::ptr::eq(other, entry));
+        let next = number.and_then(|number| entries.get(number + 1));
+        let previous = number.and_then(|number| entries.get(number.checked_sub(1)?));
+        let (start, end) = (entry.key.start.offset, end_of(text, entry));
+        let (at, to, gap) = match (next, previous) {
+            (Some(next), _) => (start, next.key.start.offset, end..next.key.start.offset),
+            (None, Some(previous)) => (end_of(text, previous), end, end_of(text, previous)..start),
+            (None, None) => (start, end, end..end),
+        };
+        let between = text.get(gap).unwrap_or("#");
+        if !between.chars().all(|c| c == ',' || c.is_whitespace()) {
+            let why = "something else stands beside it in the braces; take it out by hand";
+            return Err(self.no_room(entry.key.start, key, why));
+        }
+        Ok(Patch {
+            at,
+            remove: to.saturating_sub(at),
+            chunk: Chunk::default(),
+            rank: usize::MAX,
         })
     }
 
@@ -132,6 +153,16 @@ fn escape(text: &str, mut put: impl FnMut(&str)) {
             '\r' => put("\\r"),
             other => put(&format!("\\u{:04x}", u32::from(other))),
         }
+    }
+}
+
+/// Where an entry of braces has its end, also if its value isn't written.
+fn end_of(text: &str, entry: &Entry) -> usize {
+    let implied = entry.value.start.offset == entry.value.end.offset;
+    match after_colon(text, entry) {
+        Some(colon) if implied => colon,
+        None if implied => entry.key.end.offset,
+        _ => entry.value.end.offset,
     }
 }
 

@@ -165,13 +165,16 @@ impl Planner<'_> {
         put(&old.body, body);
     }
 
-    /// Takes a key of a block mapping out, with its value: the lines on which they stand.
+    /// Takes a key out, with its value: the lines on which they stand, or in braces just those.
     pub(super) fn remove(&self, entry: &Entry) -> Result<Patch, Error> {
         let text = self.document.text.as_str();
         let key = entry.key.scalar().unwrap_or_default();
+        if self.mapping.is_flow() {
+            return self.remove_flow(key, entry);
+        }
         let start = line_start(text, entry.key.start.offset);
         let lead = text.get(start..entry.key.start.offset).unwrap_or_default();
-        if self.mapping.is_flow() || !lead.bytes().all(|byte| byte == b' ') {
+        if !lead.bytes().all(|byte| byte == b' ') {
             let why = "it does not stand on lines of its own; take it out by hand";
             return Err(self.no_room(entry.key.start, key, why));
         }

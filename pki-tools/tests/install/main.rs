@@ -8,7 +8,6 @@
     reason = "helpers of tests are tests"
 )]
 
-#[allow(dead_code, reason = "each test takes what it needs")]
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
