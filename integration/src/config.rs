@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use pki_tools::install;
 
 use crate::builder::Settings;
@@ -21,8 +20,8 @@ const DISPATCH_FUNCTIONS: [&str; 6] = [
     "grains.*",
 ];
 
-/// Salt reads the files of `master.d` and `minion.d` in order of their names; a later one wins. These come after
-/// `saltfo.conf`, which `pki-tools install` writes.
+/// Salt reads the files of `minion.d` in order of their names; a later one wins. These come after `saltfo.conf`,
+/// which `pki-tools install` writes.
 const SETTINGS: &str = "z-lab.conf";
 const NO_MASTERS: &str = "z-lab-masters-0.conf";
 const MASTER_LIST: &str = "z-lab-masters-1.conf";
@@ -119,9 +118,14 @@ pub(crate) fn write_host(lab: &Path, host: &Host, settings: &Settings, salt: &Sa
             let (etc, root) = (folder.etc(), folder.root());
             let allowed = Some(DISPATCH_FUNCTIONS.as_slice());
             pki::install(lab, &host.fqdn, install::Role::Master, root, allowed)?;
-            let text = master_config(lab, &folder, host, settings);
+            let mut text = master_config(lab, &folder, host, settings);
+            if let Some(extra) = settings.master_config.get(&host.name) {
+                // Salt adds up what the files of `master.d` say. What it includes takes the place of that: only so
+                // `peer: {}` allows nothing.
+                text.push_str(&format!("include: {EXTRA}\n"));
+                write(&etc.join(EXTRA), extra, 0o644)?;
+            }
             write(&etc.join("master"), &text, 0o644)?;
-            write_extra(&etc.join("master.d"), settings.master_config.get(&host.name))?;
         }
         Role::Minion => {
             let (etc, root) = (folder.etc(), folder.root());
@@ -130,7 +134,9 @@ pub(crate) fn write_host(lab: &Path, host: &Host, settings: &Settings, salt: &Sa
             let text = minion_settings(settings);
             write(&etc.join("minion.d").join(SETTINGS), &text, 0o644)?;
             write_master_list(lab, &host.name, first_master(settings, &host.name))?;
-            write_extra(&etc.join("minion.d"), settings.minion_config.get(&host.name))?;
+            if let Some(extra) = settings.minion_config.get(&host.name) {
+                write(&etc.join("minion.d").join(EXTRA), extra, 0o644)?;
+            }
         }
         Role::Runner => {}
     }
@@ -229,9 +235,4 @@ fn common(folder: &HostFolder) -> String {
          log_level: warning\n\
          log_level_logfile: info\n"
     )
-}
-
-fn write_extra(folder: &Path, yaml: Option<&String>) -> anyhow::Result<()> {
-    let Some(yaml) = yaml else { return Ok(()) };
-    write(&folder.join(EXTRA), yaml, 0o644).context("cannot write the extra configuration")
 }

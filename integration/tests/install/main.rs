@@ -6,18 +6,20 @@
     clippy::indexing_slicing
 )]
 
+mod besides;
 #[allow(dead_code, reason = "each test takes what it needs")]
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use common::saltfo;
-use integration::{Lab, SaltVersion, find_pki_tools, until};
+use integration::{Lab, SaltVersion, find_pki_tools};
 use serde_json::Value as Json;
 
 const MASTERS: [&str; 2] = ["salt1", "salt2"];
@@ -42,8 +44,8 @@ fn what_is_installed_is_all_that_masters_and_minions_need() {
         }
         the_dispatch_identity_may_do_what_it_is_allowed_and_no_more(&lab);
         a_key_in_another_state_is_what_the_warning_says(&lab);
-        the_minion_of_a_masters_host_is_accepted_by_both(&lab);
-        a_master_runs_as_a_user_who_owns_nothing_else(&lab);
+        besides::the_minion_of_a_masters_host_is_accepted_by_both(&lab);
+        besides::a_master_runs_as_a_user_who_owns_nothing_else(&lab);
     }
 }
 
@@ -269,9 +271,12 @@ fn publish(lab: &Lab, id: &str, functions: &[&str]) -> Json {
     let pem = dispatch.pem.open(&pki_tools::seal::Keyring::none()).unwrap();
     fs::write(pki.join("minion.pem"), pem.as_bytes()).unwrap();
     fs::write(pki.join("minion.pub"), &dispatch.pub_).unwrap();
+    let sign = lab.pki().master_sign.as_ref().unwrap();
+    fs::write(pki.join("master_sign.pub"), &sign.pub_).unwrap();
     let config = format!(
         "id: {id}\nroot_dir: {root}\npki_dir: {root}/pki\ncachedir: {root}/cache\nsock_dir: {root}/run\n\
          log_file: {root}/log\nlog_level: error\nmaster: 10.0.0.11\nuser: root\n\
+         verify_master_pubkey_sign: True\n\
          enable_gpu_grains: False\nenable_fqdns_grains: False\n",
         root = root.display()
     );
@@ -287,9 +292,6 @@ fn publish(lab: &Lab, id: &str, functions: &[&str]) -> Json {
 }
 
 fn the_dispatch_identity_may_do_what_it_is_allowed_and_no_more(lab: &Lab) {
-    for master in MASTERS {
-        install(lab, master, &["--role", "master"]);
-    }
     // Again in an order that is not left to chance.
     let settings = lab.config_dir("minion01").join("minion.d/z-lab.conf");
     fs::write(settings, "random_master: False\n").unwrap();
@@ -353,166 +355,4 @@ fn a_key_in_another_state_is_what_the_warning_says(lab: &Lab) {
         fs::remove_file(file).unwrap();
         assert_eq!(state(), "reachable", "{folder}");
     }
-}
-
-/// A daemon beside those that the lab runs. Dropped, it is gone.
-struct Killed(Child);
-
-impl Killed {
-    /// Asks it to end, with all the processes that it has made, and waits for that.
-    fn stop(mut self, lab: &Lab) {
-        lab.signal(&self.0, rustix::process::Signal::TERM).unwrap();
-        until("the daemon ends", UP, || Ok(self.0.try_wait()?)).unwrap();
-    }
-}
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn the_minion_of_a_masters_host_is_accepted_by_both(lab: &Lab) {
-    let etc = lab.config_dir("salt1");
-    let root = lab.folder().join("salt1");
-    let config = format!(
-        "user: root\nroot_dir: {root}\ncachedir: {root}/mcache\nsock_dir: {root}/mrun\npidfile: {root}/mrun/pid\n\
-         pki_dir: {root}/etc/salt/pki/minion\nlog_file: {root}/log/minion\nlog_level_logfile: info\n\
-         enable_gpu_grains: False\nenable_fqdns_grains: False\n",
-        root = root.display()
-    );
-    fs::write(etc.join("minion"), config).unwrap();
-    install(lab, "salt1", &["--role", "minion"]);
-    let stored = || fs::read_to_string(etc.join("pki/minion/minion_master.pub")).unwrap();
-    let public = |master: &str| {
-        let fqdn = format!("{master}.xyz.example");
-        let master = lab
-            .pki()
-            .masters
-            .iter()
-            .find(|master| master.fqdn == fqdn)
-            .unwrap();
-        master.master.as_ref().unwrap().pub_.clone()
-    };
-    assert_eq!(stored(), public("salt1"));
-    let answers = |master: &str| {
-        let args = ["salt1.xyz.example", "test.ping", "--out", "json", "--static"];
-        let output = lab.salt_cli(master, &args).output()?;
-        let answer: Json = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        anyhow::Ok((answer["salt1.xyz.example"] == true).then_some(()))
-    };
-    // One after the other, in the order that is not left to chance.
-    for (first, second) in [("salt1", "salt2"), ("salt2", "salt1")] {
-        let address = |name: &str| lab.host(name).unwrap().address;
-        fs::write(etc.join("minion.d/z0.conf"), "master: ''\nrandom_master: False\n").unwrap();
-        let order = format!("master: [{}, {}]\n", address(first), address(second));
-        fs::write(etc.join("minion.d/z1.conf"), order).unwrap();
-        let mut command = lab.command("salt1", lab.salt().python());
-        command.arg(lab.salt().program("salt-minion")).arg("-c").arg(&etc);
-        let minion = Killed(
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap(),
-        );
-        until(&format!("salt1's minion answers on {first}"), UP, || {
-            answers(first)
-        })
-        .unwrap();
-        assert_eq!(stored().trim_end(), public(first).trim_end());
-        // Which of the two it follows is its own affair.
-        let report = install(lab, "salt1", &["--role", "minion"]);
-        let files = report["files"].as_array().unwrap();
-        assert!(files.iter().all(|file| file["action"] == "unchanged"), "{report}");
-        minion.stop(lab);
-    }
-    let log = fs::read_to_string(root.join("log/minion")).unwrap();
-    assert!(
-        log.contains("Received signed and verified master pubkey"),
-        "{log}"
-    );
-}
-
-/// Sets mode or owner of something and all below it.
-fn each_below(path: &Path, act: &dyn Fn(&Path)) {
-    act(path);
-    if path.is_dir() && !path.is_symlink() {
-        for entry in fs::read_dir(path).unwrap() {
-            each_below(&entry.unwrap().path(), act);
-        }
-    }
-}
-
-fn a_master_runs_as_a_user_who_owns_nothing_else(lab: &Lab) {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("not tried: --user, which needs root");
-        return;
-    }
-    const NOBODY: u32 = 65_534;
-    let (root, etc) = (lab.folder().join("salt1"), lab.config_dir("salt1"));
-    lab.master("salt1").unwrap().kill().unwrap();
-    remove(&etc.join("pki/master"));
-    fs::write(
-        root.join("etc/passwd"),
-        format!("salt:x:{NOBODY}:{NOBODY}::/:/bin/false\n"),
-    )
-    .unwrap();
-    let report = install(lab, "salt1", &["--role", "master", "--user", "salt"]);
-    assert_eq!(report["warnings"], serde_json::json!([]), "{report}");
-    each_below(&etc.join("pki/master"), &|path| {
-        let data = path.symlink_metadata().unwrap();
-        assert_eq!((data.uid(), data.gid()), (NOBODY, NOBODY), "{}", path.display());
-    });
-
-    // Salt's own folders, and the way to them, are the lab's.
-    fs::write(etc.join("master.d/zz-user.conf"), "user: nobody\n").unwrap();
-    for name in ["cache", "run", "log", "tmp"] {
-        each_below(&root.join(name), &|path| {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        });
-    }
-    for path in [lab.folder(), &root, &root.join("etc"), &etc] {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    // So is Salt itself, if it is installed where only root can read.
-    let program = lab.salt().program("salt-master");
-    let venv = program.parent().unwrap().parent().unwrap();
-    let script = format!("mkdir /run/venv && mount --bind '{}' /run/venv", venv.display());
-    assert!(
-        lab.command("salt1", "sh")
-            .args(["-c", &script])
-            .status()
-            .unwrap()
-            .success()
-    );
-    // Not started as root, Salt cannot give itself any file.
-    let mut command = lab.command("salt1", "setpriv");
-    command
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
-        .args(["/run/venv/bin/python", "/run/venv/bin/salt-master", "-c"])
-        .arg(&etc)
-        .env("HOME", "/")
-        .current_dir("/");
-    let _master = Killed(
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    lab.master("salt1").unwrap().wait_ready(UP).unwrap();
-    let run = saltfo(lab, &["probe", "--out", "json"]);
-    assert_eq!(
-        run.master("salt1"),
-        ("reachable".to_owned(), true, String::new()),
-        "{run:?}"
-    );
-    lab.minion("minion01").unwrap().restart().unwrap();
-    lab.wait_for("minion01 is on salt1", UP, || {
-        let run = saltfo(lab, &["active-master", "minion01"]);
-        Ok((run.stdout == "salt1.xyz.example\n").then_some(()))
-    })
-    .unwrap();
 }
