@@ -70,6 +70,7 @@ pub(crate) fn the_minion_of_a_masters_host_is_accepted_by_both(lab: &Lab) {
             command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
+                .stderr(Stdio::null())
                 .spawn()
                 .unwrap(),
         );
@@ -156,6 +157,7 @@ pub(crate) fn a_master_runs_as_a_user_who_owns_nothing_else(lab: &Lab) {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap(),
     );

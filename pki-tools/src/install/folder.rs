@@ -253,6 +253,11 @@ impl Folder {
         self.stat(name.as_ref()).is_ok()
     }
 
+    /// Whose it is what lies under a name.
+    pub(super) fn owner_of(&self, name: impl AsRef<OsStr>) -> Option<Owner> {
+        self.stat(name).ok().map(|stat| owner(&stat))
+    }
+
     /// Writes a new file and brings it to disk. Nobody else can open it before owner and mode are right.
     pub(super) fn write(&self, name: &str, bytes: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -321,5 +326,38 @@ fn owner(stat: &Stat) -> Owner {
     Owner {
         user: stat.st_uid,
         group: stat.st_gid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn without_openat2_folders_are_found_step_by_step_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("etc/salt")).unwrap();
+        fs::write(dir.path().join("etc/passwd"), "root").unwrap();
+        symlink("etc", dir.path().join("link")).unwrap();
+        symlink("passwd", dir.path().join("etc/linked")).unwrap();
+        let root = Folder::open_root(dir.path()).unwrap();
+        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let file = OFlags::RDONLY | OFlags::CLOEXEC;
+        assert!(root.resolve_step_by_step("etc/salt", folder).is_ok());
+        assert!(root.resolve_step_by_step("etc/passwd", file).is_ok());
+        for (path, flags) in [("link/salt", folder), ("etc/linked", file), ("link", folder)] {
+            let error = root.resolve_step_by_step(path, flags).err();
+            assert!(
+                matches!(error, Some(Errno::LOOP | Errno::NOTDIR)),
+                "{path}: {error:?}"
+            );
+        }
+        assert_eq!(
+            root.resolve_step_by_step("etc/none", file).err(),
+            Some(Errno::NOENT)
+        );
     }
 }

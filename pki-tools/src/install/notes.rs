@@ -1,5 +1,6 @@
 //! What stands in the way of what was installed: other settings, other states of the same keys.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Role;
@@ -8,7 +9,7 @@ use super::folder::{Entry, Folder};
 use super::owner::User;
 use super::plan::{Place, Plan};
 use super::report::{Mended, shown};
-use super::tree::Tree;
+use super::tree::{Flaws, Tree};
 use crate::yaml::{Document, View};
 
 /// Salt's folders for keys that are not accepted, and what a key there means for a minion that should be.
@@ -34,17 +35,18 @@ pub(super) fn of(plan: &Plan, tree: &Tree, mended: &Mended) -> Vec<String> {
     let mut notes = plan.notes.clone();
     notes.extend(states(plan, tree));
     notes.extend(Settings::read(plan, tree).notes(tree));
-    for (path, flaws) in mended {
-        if let Some((old, _)) = flaws.owner.filter(|(old, new)| old.user != 0 && new.user == 0) {
-            notes.push(format!(
-                "{}: belonged to user {}; if that is who runs Salt, run this again with --user {}",
-                shown(path),
-                old.user,
-                old.user
-            ));
-        }
+    let given_to_root = |(path, flaws): &(PathBuf, Flaws)| {
+        let (old, new) = flaws.owner?;
+        (old.user != 0 && new.user == 0).then(|| (shown(path), old.user))
+    };
+    // The first is the folder that the others are in.
+    if let Some((path, old)) = mended.iter().find_map(given_to_root) {
+        notes.push(format!(
+            "{path}: belonged to user {old}; if that is who runs Salt, run this again with --user {old}"
+        ));
     }
     notes.extend(barred(tree));
+    notes.extend(strange(plan, tree));
     notes
 }
 
@@ -64,6 +66,34 @@ fn states(plan: &Plan, tree: &Tree) -> Vec<String> {
         }
     }
     notes
+}
+
+/// What lies beside the keys, such as those that wait to be accepted, and belongs to somebody else.
+fn strange(plan: &Plan, tree: &Tree) -> Option<String> {
+    let owner = tree.owner.filter(|owner| owner.user != 0)?;
+    let pki = tree.pki.as_ref()?;
+    let planned = |name: &str| plan.files.iter().any(|file| file.name == name);
+    let is_strange =
+        |folder: &Folder, name: &OsString| folder.owner_of(name).is_some_and(|of| of.user != owner.user);
+    let mut count = 0;
+    for name in pki.names().unwrap_or_default() {
+        let known = name.to_str();
+        if known.is_some_and(planned) || known == Some("minions") {
+            continue;
+        }
+        count += usize::from(is_strange(pki, &name));
+        if let Some(Ok(Some(folder))) = known.map(|name| pki.open(name)) {
+            let names = folder.names().unwrap_or_default();
+            count += names.iter().filter(|name| is_strange(&folder, name)).count();
+        }
+    }
+    let path = shown(pki.path());
+    (count > 0).then(|| {
+        format!(
+            "{path}: {count} more there belong to others than user {0}; if Salt is not started as root, chown -R {0} {path}",
+            owner.user
+        )
+    })
 }
 
 /// Folders above the keys that the user who runs Salt cannot read.

@@ -48,6 +48,34 @@ fn other_settings_that_are_in_the_way_are_named() {
 }
 
 #[test]
+fn what_belongs_to_others_beside_the_keys_is_counted() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    host.put(&format!("{PKI}/minions_pre/waiting"), "key");
+    host.put(&format!("{PKI}/minions/gone"), "pruned");
+    let args = [
+        "salt1.xyz.example",
+        "--role",
+        "master",
+        "--prune",
+        "--user",
+        "450:451",
+    ];
+    let report = host.report(&args);
+    assert!(
+        warnings(&report).contains("master: 2 more there belong to others than user 450"),
+        "{report}"
+    );
+    assert_eq!(
+        host.master()["warnings"].as_array().unwrap().len(),
+        1,
+        "root may read everything"
+    );
+}
+
+#[test]
 fn a_master_that_runs_as_another_user_is_noticed() {
     if !is_root() {
         return;
