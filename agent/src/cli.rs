@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use pki_tools::secrets::Secrets;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError, DEFAULT_PATH, Permissions, Source};
@@ -65,10 +66,17 @@ fn run(args: &Args) -> Result<Exit, CliError> {
 impl args::Common {
     /// Reads the configuration that the arguments and the environment name.
     fn config(&self) -> Result<Config, CliError> {
-        let source = match (&self.config, &self.minion_config) {
-            (Some(path), _) => Source::Saltfo(path.clone()),
-            (None, Some(path)) => Source::Minion(path.clone()),
-            (None, None) => {
+        let source = match (&self.config, &self.minion_config, &self.client) {
+            (Some(path), _, _) => Source::Saltfo(path.clone()),
+            (None, Some(path), _) => Source::Minion(path.clone()),
+            (None, None, Some(path)) => Source::Client {
+                file: path.clone(),
+                secrets: Secrets {
+                    passphrase_file: self.passphrase_file.clone(),
+                    key_file: self.key_file.clone(),
+                },
+            },
+            (None, None, None) => {
                 let default = Path::new(DEFAULT_PATH);
                 if !default.exists() {
                     return Err(ConfigError::None(default.to_owned()).into());
@@ -76,6 +84,15 @@ impl args::Common {
                 Source::Saltfo(default.to_owned())
             }
         };
+        for (option, given) in [
+            ("--minion-config", &self.minion_config),
+            ("--client", &self.client),
+        ] {
+            if let Some(path) = given.as_deref().filter(|path| *path != source.path()) {
+                let (unused, used) = (path.display(), source.path().display());
+                tracing::warn!("{option} {unused} is not used: {used} comes first");
+            }
+        }
         let permissions = if self.insecure_permissions {
             Permissions::Unchecked
         } else {

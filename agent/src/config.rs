@@ -1,18 +1,19 @@
 //! Where the masters and our identity come from: raw files become one checked [`Config`], once.
 
+mod client;
 mod error;
 mod key_file;
 mod minion;
-mod names;
 mod saltfo_yaml;
 
 use std::path::{Path, PathBuf};
 
+use pki_tools::secrets::Secrets;
 use proto::auth::Trust;
 use proto::identity::{Algorithms, Identity};
 
 pub use error::ConfigError;
-pub use names::{Host, HostError};
+pub use proto::net::{Host, HostError};
 
 /// Where `saltfo.yaml` is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/saltfo/saltfo.yaml";
@@ -54,6 +55,13 @@ pub enum Source {
     Saltfo(PathBuf),
     /// A salt-minion's own configuration.
     Minion(PathBuf),
+    /// A client's YAML.
+    Client {
+        /// Its top file.
+        file: PathBuf,
+        /// What opens the dispatch identity's key, if it is sealed.
+        secrets: Secrets,
+    },
 }
 
 /// Whether a private key may be readable by others than its owner.
@@ -74,6 +82,7 @@ impl Config {
         let config = match source {
             Source::Saltfo(path) => saltfo_yaml::load(path, permissions)?,
             Source::Minion(path) => minion::load(path, permissions)?,
+            Source::Client { file, secrets } => client::load(file, secrets, permissions)?,
         };
         config.check(source.path())?;
         Ok(config)
@@ -104,7 +113,7 @@ impl Source {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Saltfo(path) | Self::Minion(path) => path,
+            Self::Saltfo(path) | Self::Minion(path) | Self::Client { file: path, .. } => path,
         }
     }
 }

@@ -167,6 +167,41 @@ fn bad_values_are_errors_that_say_what_would_do() {
 }
 
 #[test]
+fn a_masters_own_master_sign_is_as_strictly_read_as_the_common_one() {
+    let folder = Folder::new();
+    let with = |value: &str| {
+        let line = "    address: 10.0.0.11\n";
+        assert!(GOOD.contains(line));
+        folder.saltfo(&GOOD.replace(line, &format!("{line}    master_sign_pub: {value}\n")))
+    };
+    assert!(with("pki/master_sign.pub").is_ok());
+    let error = refused(with("pki/none.pub"));
+    assert!(
+        error.contains("pki/none.pub: cannot read the public key"),
+        "{error}"
+    );
+    let error = refused(with("pki/minion.pem"));
+    assert!(
+        error.contains("pki/minion.pem: master_sign_pub: this is a rsa private key, not a public key"),
+        "{error}"
+    );
+    let error = refused(with("'-----BEGIN PUBLIC KEY-----'"));
+    assert!(error.contains("saltfo.yaml:8:22: master_sign_pub: "), "{error}");
+    let error = refused(with("[1]"));
+    assert!(error.contains("saltfo.yaml:8:22"), "{error}");
+    let error = refused(with(
+        "pki/master_sign.pub\n    master_sign_pub: pki/master_sign.pub",
+    ));
+    assert!(
+        error.contains("saltfo.yaml:9:5") && error.contains("master_sign_pub"),
+        "{error}"
+    );
+    // It belongs to one master, so it cannot stand among all.
+    let error = refused(folder.saltfo(&format!("{GOOD}master_sign_pub: pki/master_sign.pub\n")));
+    assert!(error.contains("saltfo.yaml:12:1"), "{error}");
+}
+
+#[test]
 fn missing_files_and_keys_of_the_wrong_kind_are_named() {
     let folder = Folder::new();
     let error = refused(load(&Source::Saltfo(folder.path("none.yaml"))));

@@ -1,26 +1,31 @@
-//! The files of a host: configuration, keys, and the folders that Salt works in.
+//! The files of a host: what `pki-tools install` writes, what the lab adds to it, and the folders that Salt works in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use pki_tools::client::Client;
+use pki_tools::install;
 
 use crate::builder::Settings;
 use crate::host::{Host, MASTERS, Role};
 use crate::install::Salt;
-use crate::pki::{install_master, install_minion, make_folder, write};
+use crate::pki::{self, make_folder, write};
 
-/// What the dispatch identity may run on minions: regular expressions, matched at their start only.
-const DISPATCH_FUNCTIONS: [&str; 7] = [
-    r"test\.ping$",
-    r"test\..*$",
-    r"saltutil\..*$",
-    r"state\..*$",
-    r"cmd\.run$",
-    r"cmd\.run_all$",
-    r"grains\..*$",
+/// What the dispatch identity of a lab may call on minions.
+const DISPATCH_FUNCTIONS: [&str; 6] = [
+    "test.*",
+    "saltutil.*",
+    "state.*",
+    "cmd.run",
+    "cmd.run_all",
+    "grains.*",
 ];
+
+/// Salt reads the files of `minion.d` in order of their names; a later one wins. These come after `saltfo.conf`,
+/// which `pki-tools install` writes.
+const SETTINGS: &str = "z-lab.conf";
+const NO_MASTERS: &str = "z-lab-masters-0.conf";
+const MASTER_LIST: &str = "z-lab-masters-1.conf";
+const EXTRA: &str = "zz-extra.conf";
 
 /// Salt's commands that get a wrapper on each host, with the daemon whose configuration they read.
 const COMMANDS: [(&str, Role); 6] = [
@@ -103,40 +108,35 @@ pub(crate) fn write_names(etc: &Path, hosts: &[Host]) -> anyhow::Result<()> {
 }
 
 /// Writes everything that a host needs before its daemon starts.
-pub(crate) fn write_host(
-    lab: &Path,
-    host: &Host,
-    settings: &Settings,
-    salt: &Salt,
-    client: &Client,
-) -> anyhow::Result<()> {
+pub(crate) fn write_host(lab: &Path, host: &Host, settings: &Settings, salt: &Salt) -> anyhow::Result<()> {
     let folder = HostFolder::of(lab, &host.name);
     for path in ["etc/salt", "cache", "run", "log", "tmp", "bin", "srv/pillar"] {
         make_folder(&folder.root().join(path))?;
     }
     match host.role {
         Role::Master => {
-            let etc = folder.etc();
-            install_master(client, &host.fqdn, &folder.pki_dir("master"))?;
-            make_folder(&etc.join("master.d"))?;
-            write(
-                &etc.join("master"),
-                &master_config(lab, &folder, host, settings, client),
-                0o644,
-            )?;
-            write_extra(&etc.join("master.d"), settings.master_config.get(&host.name))?;
+            let (etc, root) = (folder.etc(), folder.root());
+            let allowed = Some(DISPATCH_FUNCTIONS.as_slice());
+            pki::install(lab, &host.fqdn, install::Role::Master, root, allowed)?;
+            let mut text = master_config(lab, &folder, host, settings);
+            if let Some(extra) = settings.master_config.get(&host.name) {
+                // Salt adds up what the files of `master.d` say. What it includes takes the place of that: only so
+                // `peer: {}` allows nothing.
+                text.push_str(&format!("include: {EXTRA}\n"));
+                write(&etc.join(EXTRA), extra, 0o644)?;
+            }
+            write(&etc.join("master"), &text, 0o644)?;
         }
         Role::Minion => {
-            let etc = folder.etc();
-            install_minion(client, &host.fqdn, &folder.pki_dir("minion"))?;
-            make_folder(&etc.join("minion.d"))?;
-            write(
-                &etc.join("minion"),
-                &minion_config(&folder, host, settings),
-                0o644,
-            )?;
+            let (etc, root) = (folder.etc(), folder.root());
+            pki::install(lab, &host.fqdn, install::Role::Minion, root, None)?;
+            write(&etc.join("minion"), &minion_config(&folder), 0o644)?;
+            let text = minion_settings(settings);
+            write(&etc.join("minion.d").join(SETTINGS), &text, 0o644)?;
             write_master_list(lab, &host.name, first_master(settings, &host.name))?;
-            write_extra(&etc.join("minion.d"), settings.minion_config.get(&host.name))?;
+            if let Some(extra) = settings.minion_config.get(&host.name) {
+                write(&etc.join("minion.d").join(EXTRA), extra, 0o644)?;
+            }
         }
         Role::Runner => {}
     }
@@ -156,14 +156,17 @@ pub(crate) fn write_host(
 }
 
 /// Sets the order in which a minion tries the masters.
+///
+/// Salt adds up the lists of several files, so a text in between takes the list of `saltfo.conf` away first.
 pub(crate) fn write_master_list(lab: &Path, minion: &str, first: &str) -> anyhow::Result<()> {
-    let path = HostFolder::of(lab, minion).etc().join("minion.d/masters.conf");
+    let folder = HostFolder::of(lab, minion).etc().join("minion.d");
     let others = MASTERS.iter().filter(|name| **name != first);
     let mut text = String::from("master:\n");
     for name in std::iter::once(&first).chain(others) {
         text.push_str(&format!("  - {name}.xyz.example\n"));
     }
-    write(&path, &text, 0o644)
+    write(&folder.join(NO_MASTERS), "master: ''\n", 0o644)?;
+    write(&folder.join(MASTER_LIST), &text, 0o644)
 }
 
 /// The master that a minion tries first: the chosen one, else they take turns.
@@ -175,23 +178,7 @@ pub(crate) fn first_master<'a>(settings: &'a Settings, minion: &str) -> &'a str 
     MASTERS.iter().cycle().nth(place).copied().unwrap_or("salt1")
 }
 
-fn master_config(
-    lab: &Path,
-    folder: &HostFolder,
-    host: &Host,
-    settings: &Settings,
-    client: &Client,
-) -> String {
-    let id = client
-        .pipeline
-        .as_ref()
-        .map_or("", |dispatch| dispatch.id.as_str());
-    // Salt matches at the start only: without `$`, an id that begins like this one would be let in as well.
-    let dispatch = format!("^{}$", id.replace('.', r"\."));
-    let functions: String = DISPATCH_FUNCTIONS
-        .iter()
-        .map(|function| format!("    - '{function}'\n"))
-        .collect();
+fn master_config(lab: &Path, folder: &HostFolder, host: &Host, settings: &Settings) -> String {
     format!(
         "id: {fqdn}_master\n\
          user: root\n\
@@ -202,11 +189,8 @@ fn master_config(
          log_file: {log}\n\
          file_roots:\n  base:\n    - {states}\n\
          pillar_roots:\n  base:\n    - {root}/srv/pillar\n\
-         master_sign_pubkey: True\n\
          presence_events: True\n\
-         ping_on_rotate: True\n\
-         peer:\n  '{dispatch}':\n{functions}\
-         peer_run:\n  '{dispatch}':\n    - 'jobs\\.list_job$'\n",
+         ping_on_rotate: True\n",
         fqdn = host.fqdn,
         workers = settings.worker_threads,
         common = common(folder),
@@ -217,29 +201,27 @@ fn master_config(
     )
 }
 
-fn minion_config(folder: &HostFolder, host: &Host, settings: &Settings) -> String {
-    let random = if settings.random_master { "True" } else { "False" };
+fn minion_config(folder: &HostFolder) -> String {
     // The grains that are switched off ask the machine for graphics cards and DNS for names.
     format!(
-        "id: {id}\n\
-         user: root\n\
+        "user: root\n\
          {common}\
          pki_dir: {pki}\n\
          log_file: {log}\n\
-         master_type: failover\n\
-         random_master: {random}\n\
-         master_alive_interval: {alive}\n\
-         master_tries: -1\n\
-         retry_dns: 0\n\
-         ping_interval: 1\n\
-         verify_master_pubkey_sign: True\n\
          enable_gpu_grains: False\n\
          enable_fqdns_grains: False\n",
-        id = host.fqdn,
         common = common(folder),
         pki = folder.pki_dir("minion").display(),
         log = folder.log("minion").display(),
-        alive = settings.master_alive_interval,
+    )
+}
+
+/// What a lab chooses and `saltfo.conf` sets.
+fn minion_settings(settings: &Settings) -> String {
+    let random = if settings.random_master { "True" } else { "False" };
+    format!(
+        "random_master: {random}\nmaster_alive_interval: {}\n",
+        settings.master_alive_interval
     )
 }
 
@@ -253,10 +235,4 @@ fn common(folder: &HostFolder) -> String {
          log_level: warning\n\
          log_level_logfile: info\n"
     )
-}
-
-fn write_extra(folder: &Path, yaml: Option<&String>) -> anyhow::Result<()> {
-    let Some(yaml) = yaml else { return Ok(()) };
-    // Salt reads these files in order of their names; a later one wins.
-    write(&folder.join("zz-extra.conf"), yaml, 0o644).context("cannot write the extra configuration")
 }

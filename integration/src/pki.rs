@@ -1,13 +1,15 @@
-//! The keys of a lab: made by `pki-tools` for the client Xyz, put where Salt looks for them.
+//! The keys of a lab: made by `pki-tools` for the client Xyz, and installed by it.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
-use pki_tools::client::{Client, RsaPair};
+use pki_tools::client::Client;
 use pki_tools::generate;
+use pki_tools::install::{self, Options, Role};
 use pki_tools::seal::Keyring;
 
 /// The client's file, without keys.
@@ -20,6 +22,7 @@ pub(crate) fn generate(folder: &Path, minions: &[String]) -> anyhow::Result<Clie
     generate::run(
         std::slice::from_ref(&file),
         &generate::Options::default(),
+        &Keyring::none(),
         &|_, _| {},
     )
     .context("cannot make the lab's keys")?;
@@ -36,40 +39,28 @@ pub(crate) fn client_file(folder: &Path) -> PathBuf {
     folder.join("xyz.yaml")
 }
 
-/// Puts a master's keys, and those of everyone it accepts, into its `pki_dir`.
-pub(crate) fn install_master(client: &Client, fqdn: &str, pki_dir: &Path) -> anyhow::Result<()> {
-    let master = client.masters.iter().find(|master| master.fqdn == fqdn);
-    let master = master.with_context(|| format!("the client has no master {fqdn}"))?;
-    make_folder(pki_dir)?;
-    write_pair(pki_dir, "master", pair(master.master.as_ref(), fqdn)?)?;
-    write_pair(
-        pki_dir,
-        "master_sign",
-        pair(client.master_sign.as_ref(), "master_sign")?,
-    )?;
-    let accepted = pki_dir.join("minions");
-    make_folder(&accepted)?;
-    let own = client.masters.iter().map(|master| (&master.fqdn, &master.minion));
-    let minions = client.minions.iter().filter(|minion| minion.active);
-    for (id, keys) in own.chain(minions.map(|minion| (&minion.fqdn, &minion.minion))) {
-        if let Some(keys) = keys {
-            write(&accepted.join(id), &keys.pub_, 0o644)?;
-        }
-    }
-    if let Some(dispatch) = &client.pipeline {
-        write(&accepted.join(&dispatch.id), &dispatch.pair.pub_, 0o644)?;
-    }
-    Ok(())
-}
-
-/// Puts a minion's keys into its `pki_dir`.
-pub(crate) fn install_minion(client: &Client, id: &str, pki_dir: &Path) -> anyhow::Result<()> {
-    let minion = client.minions.iter().find(|minion| minion.fqdn == id);
-    let minion = minion.with_context(|| format!("the client has no minion {id}"))?;
-    make_folder(pki_dir)?;
-    write_pair(pki_dir, "minion", pair(minion.minion.as_ref(), id)?)?;
-    let master_sign = pair(client.master_sign.as_ref(), "master_sign")?;
-    write(&pki_dir.join("master_sign.pub"), &master_sign.pub_, 0o644)
+/// Installs a host as `pki-tools install` does: its keys, and the settings that go with them.
+pub(crate) fn install(
+    folder: &Path,
+    host: &str,
+    role: Role,
+    root: &Path,
+    allowed: Option<&[&str]>,
+) -> anyhow::Result<()> {
+    let mut options = Options::new(host);
+    options.role = Some(role);
+    options.root = root.to_owned();
+    options.peer_allow = allowed
+        .map(|names| names.iter().map(|name| name.parse()).collect::<Result<_, _>>())
+        .transpose()?;
+    install::run(
+        &client_file(folder),
+        &options,
+        &Keyring::none(),
+        SystemTime::now(),
+    )
+    .map(drop)
+    .with_context(|| format!("cannot install {host}"))
 }
 
 /// Writes a file with exactly this mode. A private key is never readable by others, not even for a moment.
@@ -106,16 +97,6 @@ fn with_assets(minions: &[String]) -> String {
         }
     }
     text
-}
-
-fn pair<'a>(pair: Option<&'a RsaPair>, owner: &str) -> anyhow::Result<&'a RsaPair> {
-    pair.with_context(|| format!("no key was made for {owner}"))
-}
-
-fn write_pair(folder: &Path, name: &str, pair: &RsaPair) -> anyhow::Result<()> {
-    let pem = pair.pem.open(&Keyring::none())?;
-    write(&folder.join(format!("{name}.pem")), &pem, 0o400)?;
-    write(&folder.join(format!("{name}.pub")), &pair.pub_, 0o644)
 }
 
 #[cfg(test)]

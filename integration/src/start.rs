@@ -70,7 +70,7 @@ impl Lab {
         }
         pki::make_folder(&self.file_root())?;
         for host in &self.state.hosts {
-            config::write_host(&self.folder, host, &self.state.settings, &self.salt, &self.client)?;
+            config::write_host(&self.folder, host, &self.state.settings, &self.salt)?;
         }
         self.saltfo_config("").map(drop)
     }

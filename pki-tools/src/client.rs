@@ -27,6 +27,8 @@ pub struct Client {
     pub master_sign_old: Option<RsaPair>,
     /// The dispatch identity.
     pub pipeline: Option<Dispatch>,
+    /// Its files, as they are really called.
+    paths: Vec<PathBuf>,
 }
 
 /// A Salt master.
@@ -48,6 +50,7 @@ pub struct Master {
     pub minion: Option<RsaPair>,
     /// The pair for root's ssh to the minions and to git.
     pub root_ed25519: Option<SshPair>,
+    places: Places,
 }
 
 /// A server asset, which is a minion.
@@ -59,6 +62,7 @@ pub struct Minion {
     pub active: bool,
     /// Its pair.
     pub minion: Option<RsaPair>,
+    places: Places,
 }
 
 /// The identity for pipelines.
@@ -68,6 +72,7 @@ pub struct Dispatch {
     pub id: String,
     /// Its pair.
     pub pair: RsaPair,
+    places: Places,
 }
 
 /// Both halves of an RSA key, as they stand in the file.
@@ -77,6 +82,7 @@ pub struct RsaPair {
     pub pem: Private,
     /// The public half: SubjectPublicKeyInfo PEM.
     pub pub_: String,
+    pub_place: Place,
 }
 
 /// Both halves of an OpenSSH key, as they stand in the file.
@@ -86,6 +92,13 @@ pub struct SshPair {
     pub priv_: Private,
     /// The public half, one line.
     pub pub_: String,
+}
+
+/// Where a mapping and some of its values stand in the file.
+#[derive(Clone)]
+struct Places {
+    mapping: Place,
+    values: Vec<(&'static str, Place)>,
 }
 
 impl Client {
@@ -108,7 +121,45 @@ impl Client {
         Self::of(path, &sources)
     }
 
-    fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
+    /// The masters that are in use.
+    pub fn active_masters(&self) -> impl Iterator<Item = &Master> {
+        self.masters.iter().filter(|master| master.active)
+    }
+
+    /// The pair with which this master signs its public key: while a rotation is under way the first active
+    /// master still has the old one.
+    #[must_use]
+    pub fn signer(&self, master: &Master) -> Option<&RsaPair> {
+        let first = self.active_masters().next();
+        self.master_sign_old
+            .as_ref()
+            .filter(|_| first.is_some_and(|first| first.fqdn == master.fqdn))
+            .or(self.master_sign.as_ref())
+    }
+
+    /// The error for a pair that should be there.
+    #[must_use]
+    pub fn no_key(&self, owner: Owner, role: Role) -> Error {
+        Error::NoKey {
+            file: self.file.clone(),
+            owner,
+            key: role.field(),
+        }
+    }
+
+    /// Whether this is one of its files.
+    #[must_use]
+    pub fn is_made_of(&self, file: &Path) -> bool {
+        file.canonicalize().is_ok_and(|path| self.paths.contains(&path))
+    }
+
+    /// The client as the owner of its own pairs.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::Client(self.name.clone())
+    }
+
+    pub(crate) fn of(path: &Path, sources: &Sources) -> Result<Self, Error> {
         let documents = sources.clients().next().unwrap_or_default();
         let layout = Layout::of(&documents)?;
         let Some(name) = &layout.name else {
@@ -130,6 +181,7 @@ impl Client {
                 (Some(id), Some(pair)) => Some(Dispatch {
                     id: id.to_owned(),
                     pair,
+                    places: Places::of(&view, &["id"]),
                 }),
                 _ => None,
             },
@@ -152,7 +204,66 @@ impl Client {
             master_sign: keys.rsa(&own, Role::MasterSign),
             master_sign_old: keys.rsa(&own, Role::MasterSignOld),
             pipeline,
+            paths: sources.paths(),
         })
+    }
+}
+
+impl Master {
+    /// Where `fqdn` or `external_ip` stands; for another key or a missing one, where the master begins.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> &Place {
+        self.places.of_value(key)
+    }
+
+    /// Where pipelines find it: `external_ip`, or its name if there is none; and where that stands.
+    #[must_use]
+    pub fn address(&self) -> (&str, &Place) {
+        match &self.external_ip {
+            Some(address) => (address, self.place_of("external_ip")),
+            None => (&self.fqdn, self.place_of("fqdn")),
+        }
+    }
+}
+
+impl Minion {
+    /// Where its `fqdn` stands.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        self.places.of_value("fqdn")
+    }
+}
+
+impl Dispatch {
+    /// Where its `id` stands.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        self.places.of_value("id")
+    }
+}
+
+impl RsaPair {
+    /// Where the public half stands.
+    #[must_use]
+    pub fn pub_place(&self) -> &Place {
+        &self.pub_place
+    }
+}
+
+impl Places {
+    fn of(view: &View<'_>, keys: &[&'static str]) -> Self {
+        let place = |key: &&'static str| Some((*key, view.get(key)?.place()));
+        Self {
+            mapping: view.place(),
+            values: keys.iter().filter_map(place).collect(),
+        }
+    }
+
+    fn of_value(&self, key: &str) -> &Place {
+        let mut values = self.values.iter();
+        values
+            .find(|(name, _)| *name == key)
+            .map_or(&self.mapping, |(_, place)| place)
     }
 }
 
@@ -160,17 +271,23 @@ impl Client {
 struct Keys<'a>(Vec<Key<'a>>);
 
 impl Keys<'_> {
+    fn find(&self, owner: &Owner, role: Role) -> Option<&Key<'_>> {
+        let mut keys = self.0.iter();
+        keys.find(|key| (&key.owner, key.role) == (owner, role))
+    }
+
     fn halves(&self, owner: &Owner, role: Role) -> Option<(Private, String)> {
-        let key = self
-            .0
-            .iter()
-            .find(|key| (&key.owner, key.role) == (owner, role))?;
+        let key = self.find(owner, role)?;
         Some((key.private()?, key.public()?.to_owned()))
     }
 
     fn rsa(&self, owner: &Owner, role: Role) -> Option<RsaPair> {
         let (pem, pub_) = self.halves(owner, role)?;
-        Some(RsaPair { pem, pub_ })
+        Some(RsaPair {
+            pem,
+            pub_,
+            pub_place: self.find(owner, role)?.public.as_ref()?.value.place(),
+        })
     }
 }
 
@@ -192,6 +309,7 @@ fn master(host: &Host<'_>, keys: &Keys<'_>) -> Result<Master, Error> {
         root_ed25519: keys
             .halves(&owner, Role::RootEd25519)
             .map(|(priv_, pub_)| SshPair { priv_, pub_ }),
+        places: Places::of(&host.view, &["fqdn", "external_ip"]),
     })
 }
 
@@ -200,6 +318,7 @@ fn minion(host: &Host<'_>, keys: &Keys<'_>) -> Minion {
         fqdn: host.fqdn.clone(),
         active: host.active,
         minion: keys.rsa(&Owner::Host(host.fqdn.clone()), Role::Minion),
+        places: Places::of(&host.view, &["fqdn"]),
     }
 }
 

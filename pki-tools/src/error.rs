@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::keys::Role;
 use crate::seal::{Owner, SealError};
 
 /// A place in a file; lines and columns count from 1, columns in characters.
@@ -162,16 +163,40 @@ pub enum Error {
         why: &'static str,
     },
     /// A sealed private half stays closed.
-    #[error("{place}: cannot open `{key}` of {owner}: {source}")]
+    #[error("{place}: cannot open `{}` of {owner}: {source}", role.path())]
     Sealed {
         /// Where it stands.
         place: Place,
         /// Whose it is.
         owner: Owner,
-        /// Its key.
-        key: String,
+        /// What it is for.
+        role: Role,
         /// Why.
         source: SealError,
+    },
+    /// A private half cannot be sealed.
+    #[error("{place}: cannot seal `{}` of {owner}: {source}", role.path())]
+    Unsealed {
+        /// Where it stands, or will.
+        place: Place,
+        /// Whose it is.
+        owner: Owner,
+        /// What it is for.
+        role: Role,
+        /// Why.
+        source: SealError,
+    },
+    /// A private half stands where it can be neither sealed nor unsealed.
+    #[error("{place}: `{}` of {owner} can be neither sealed nor unsealed here: {why}", role.path())]
+    Unsealable {
+        /// What is in the way.
+        place: Place,
+        /// Whose it is.
+        owner: Owner,
+        /// What it is for.
+        role: Role,
+        /// What is in the way, and the remedy.
+        why: &'static str,
     },
     /// A key that is needed isn't there.
     #[error("{owner} has no `{key}` in {}; make it with `pki-tools gen`", file.display())]
@@ -195,6 +220,56 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// A name cannot be a minion's id, and a file on the masters.
+    #[error("{place}: {source}")]
+    Id {
+        /// Where it stands.
+        place: Place,
+        /// Why not.
+        source: proto::message::MinionIdError,
+    },
+    /// The dispatch identity has the name of a host.
+    #[error(
+        "{place}: {id} is the id of the dispatch identity and the name of a host; masters keep one key for each id, choose another `pipeline.id`"
+    )]
+    IdTwice {
+        /// Where the dispatch identity's id stands.
+        place: Place,
+        /// The id.
+        id: String,
+    },
+    /// A master cannot be connected to under this name or address.
+    #[error("{place}: {source}; correct it")]
+    Address {
+        /// Where it stands.
+        place: Place,
+        /// Why not.
+        source: proto::net::HostError,
+    },
+    /// There is no master to connect to.
+    #[error("{}: it has no active master; list them under `configuration_management.salt.masters`", .0.display())]
+    NoMasters(PathBuf),
+    /// Two hosts would share a file.
+    #[error("{}: both {first} and {second} belong into this file, in which dots are written as `_`; rename one of them",
+        file.display())]
+    SameFile {
+        /// The file.
+        file: PathBuf,
+        /// A host.
+        first: String,
+        /// Another one.
+        second: String,
+    },
+    /// Files that are in the way are somebody else's.
+    #[error("not written by this command for this client, and left alone: {}; nothing was written, move them away or give --replace",
+        names(.0))]
+    NotOurs(Vec<PathBuf>),
+    /// The result would take the place of a client's file.
+    #[error("{}: this is a file of the client itself; name another one", .0.display())]
+    OwnFile(PathBuf),
+    /// A folder, link or device is where a file should be.
+    #[error("{}: there is something that is not a regular file; remove it or name another file", .0.display())]
+    NotRegular(PathBuf),
     /// Everybody may read or change a file with private keys.
     #[error("{}: everybody can {can} the private keys in it (mode {mode:04o}); chmod 600 it, or seal it, or give --insecure-permissions",
         file.display())]
@@ -231,7 +306,7 @@ pub enum Error {
     #[error("no file has a master, server or key named `{0}`; name an fqdn, `master_sign` or `pipeline`")]
     UnknownId(String),
     /// The edited text does not say what it said before plus the new keys.
-    #[error("{}: the keys cannot be added without changing something else (near {near}); the file is untouched, \
+    #[error("{}: the keys cannot be written without changing something else (near {near}); the file is untouched, \
              put that part in plain block style", file.display())]
     NotLossless {
         /// The file.
@@ -260,12 +335,34 @@ pub enum Error {
         /// Files of the same run that already have their new keys.
         written: Vec<PathBuf>,
     },
+    /// A host's files cannot be installed.
+    #[error(transparent)]
+    Install(Box<crate::install::InstallError>),
+    /// A rotation of `master_sign` has begun and is in the way.
+    #[error(
+        "{place}: a rotation of `master_sign` is under way; end it first, with `pki-tools rotate FILE master_sign --finish` \
+             once every minion has the new public key, or with `--abort`"
+    )]
+    UnderWay {
+        /// Where `master_sign_old` stands.
+        place: Place,
+    },
+    /// No rotation of `master_sign` has begun.
+    #[error("{}: no rotation of `master_sign` is under way: there is no `pki.master_sign_old`; \
+             begin one with `pki-tools rotate FILE master_sign`", .0.display())]
+    NotUnderWay(PathBuf),
     /// No RSA key could be made.
     #[error("cannot make an RSA key: {0}")]
     MakeRsa(#[source] proto::crypto::KeyError),
     /// No OpenSSH key could be made.
     #[error("cannot make an OpenSSH key: {0}")]
     MakeSsh(#[source] ssh_key::Error),
+}
+
+impl From<crate::install::InstallError> for Error {
+    fn from(error: crate::install::InstallError) -> Self {
+        Self::Install(Box::new(error))
+    }
 }
 
 impl Error {

@@ -1,12 +1,13 @@
 //! Which files make up a client: the top file, the folders and the files that it includes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Place};
-use crate::yaml::{Document, View};
+use crate::tolerance::Tolerance;
+use crate::yaml::{Document, Edited, View};
 
 /// The files of one or more clients, each read once.
 #[derive(Default)]
@@ -14,11 +15,21 @@ pub(crate) struct Sources {
     pub(crate) documents: Vec<Document>,
     by_path: BTreeMap<PathBuf, usize>,
     clients: Vec<Vec<usize>>,
+    /// The numbers of the clients of which something could not be read.
+    incomplete: BTreeSet<usize>,
 }
 
 impl Sources {
     /// Reads clients with everything that they include.
     pub(crate) fn load<P: AsRef<Path>>(files: &[P]) -> Result<Self, Error> {
+        Self::read(files, &mut Tolerance::None)
+    }
+
+    /// The same, as far as the faults in them are tolerated.
+    ///
+    /// # Errors
+    /// Whatever isn't tolerated, and [`Error::Read`] for a file of these that cannot be read at all.
+    pub(crate) fn read<P: AsRef<Path>>(files: &[P], tolerance: &mut Tolerance<'_>) -> Result<Self, Error> {
         let mut sources = Self::default();
         let mut tops = Vec::new();
         for file in files {
@@ -31,7 +42,7 @@ impl Sources {
             tops.push(path.clone());
             let base = file.parent().unwrap_or(Path::new(""));
             let mut client = Vec::new();
-            sources.visit(file, path, base, &mut Vec::new(), &mut client)?;
+            sources.visit(file, path, base, &mut Vec::new(), &mut client, tolerance)?;
             sources.clients.push(client);
         }
         Ok(sources)
@@ -42,6 +53,29 @@ impl Sources {
         self.clients
             .iter()
             .map(|client| client.iter().filter_map(|n| self.documents.get(*n)).collect())
+    }
+
+    /// The same files with other texts.
+    pub(crate) fn edited(&self, edited: &BTreeMap<usize, Edited>) -> Result<Self, Error> {
+        let documents = self.documents.iter().map(|document| {
+            let text = edited
+                .get(&document.index)
+                .map_or(&document.text, |edited| &edited.text);
+            let bytes = text.as_bytes().to_vec();
+            let (index, name, path) = (document.index, &document.name, &document.path);
+            Document::parse(index, name, path, bytes)
+        });
+        Ok(Self {
+            documents: documents.collect::<Result<_, _>>()?,
+            by_path: self.by_path.clone(),
+            clients: self.clients.clone(),
+            incomplete: self.incomplete.clone(),
+        })
+    }
+
+    /// Whether nothing of this client had to be left out.
+    pub(crate) fn is_complete(&self, client: usize) -> bool {
+        !self.incomplete.contains(&client)
     }
 
     /// Every file, sorted.
@@ -56,13 +90,31 @@ impl Sources {
         base: &Path,
         under_way: &mut Vec<PathBuf>,
         client: &mut Vec<usize>,
+        tolerance: &mut Tolerance<'_>,
     ) -> Result<(), Error> {
         let index = match self.by_path.get(&path) {
             Some(index) => *index,
             None => {
                 let index = self.documents.len();
-                let bytes = fs::read(name).map_err(|e| Error::read(name, e))?;
-                self.documents.push(Document::parse(index, name, &path, bytes)?);
+                let bytes = fs::read(name).map_err(|e| Error::read(name, e));
+                // What was named by the caller must be there.
+                let bytes = if under_way.is_empty() {
+                    Some(bytes?)
+                } else {
+                    tolerance.ok(bytes)?
+                };
+                let document = match bytes {
+                    Some(bytes) => {
+                        let parsed = Document::read(index, name, &path, bytes, tolerance);
+                        tolerance.ok(parsed)?
+                    }
+                    None => None,
+                };
+                let Some(document) = document else {
+                    self.incomplete.insert(self.clients.len());
+                    return Ok(());
+                };
+                self.documents.push(document);
                 self.by_path.insert(path.clone(), index);
                 index
             }
@@ -70,21 +122,30 @@ impl Sources {
         // A file that is included twice counts where it comes last: later files supersede earlier ones.
         client.retain(|known| *known != index);
         client.push(index);
+        let noted = tolerance.noted();
         let included = match self.documents.get(index).and_then(View::root) {
-            Some(root) => included(&root, base)?,
+            Some(root) => included(&root, base, tolerance)?,
             None => Vec::new(),
         };
+        if tolerance.noted() > noted {
+            self.incomplete.insert(self.clients.len());
+        }
         under_way.push(path);
         for (place, name) in included {
             let path = fs::canonicalize(&name).map_err(|source| Error::Include {
                 place: place.clone(),
                 path: name.clone(),
                 source,
-            })?;
+            });
+            let Some(path) = tolerance.ok(path)? else {
+                self.incomplete.insert(self.clients.len());
+                continue;
+            };
             if under_way.contains(&path) {
-                return Err(Error::CircularInclude { place, path: name });
+                tolerance.fault(Error::CircularInclude { place, path: name })?;
+                continue;
             }
-            self.visit(&name, path, base, under_way, client)?;
+            self.visit(&name, path, base, under_way, client, tolerance)?;
         }
         under_way.pop();
         Ok(())
@@ -92,44 +153,51 @@ impl Sources {
 }
 
 /// The files that a document's `include:` stands for, each with the place that names it.
-fn included(root: &View<'_>, base: &Path) -> Result<Vec<(Place, PathBuf)>, Error> {
+fn included(
+    root: &View<'_>,
+    base: &Path,
+    tolerance: &mut Tolerance<'_>,
+) -> Result<Vec<(Place, PathBuf)>, Error> {
     let Some(include) = root.get("include") else {
         return Ok(Vec::new());
     };
-    let include = include.mapping("include")?;
-    let list = |key: &str| -> Result<Vec<(Place, String)>, Error> {
+    let Some(include) = tolerance.ok(include.mapping("include"))? else {
+        return Ok(Vec::new());
+    };
+    let mut list = |key: &str| -> Result<Vec<(Place, String)>, Error> {
         let Some(list) = include.get(key) else {
             return Ok(Vec::new());
         };
-        let items = list.items(key)?;
-        items
-            .iter()
-            .map(|item| Ok((item.place(), item.text(key)?.to_owned())))
-            .collect()
+        let mut texts = Vec::new();
+        for item in tolerance.ok(list.items(key))?.unwrap_or_default() {
+            if let Some(text) = tolerance.ok(item.text(key))? {
+                texts.push((item.place(), text.to_owned()));
+            }
+        }
+        Ok(texts)
     };
     let skip = Skip {
         dirs: words(list("skip_dirs")?),
         files: words(list("skip_files")?),
         base,
     };
+    let (dirs, named) = (list("dirs")?, list("files")?);
     let mut files = Vec::new();
-    for (place, dir) in list("dirs")? {
+    for (place, dir) in dirs {
         let dir = base.join(dir);
         let mut found = Vec::new();
-        skip.walk(&dir, &mut Vec::new(), &mut found)
+        let walked = skip
+            .walk(&dir, &mut Vec::new(), &mut found)
             .map_err(|source| Error::Include {
                 place: place.clone(),
                 path: dir,
                 source,
-            })?;
+            });
+        tolerance.ok(walked)?;
         found.sort();
         files.extend(found.into_iter().map(|file| (place.clone(), file)));
     }
-    files.extend(
-        list("files")?
-            .into_iter()
-            .map(|(place, file)| (place, base.join(file))),
-    );
+    files.extend(named.into_iter().map(|(place, file)| (place, base.join(file))));
     Ok(files)
 }
 

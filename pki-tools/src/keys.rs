@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Place};
 use crate::layout::{Host, Layout};
 use crate::seal::{Keyring, Owner, is_sealed};
+use crate::tolerance::Tolerance;
 use crate::yaml::{Entry, Found, View};
 
 /// What a key is for; with its owner it says which key it is.
@@ -45,6 +46,21 @@ impl Role {
         }
     }
 
+    /// Whose [`Role::field`] this is.
+    pub(crate) fn of_field(field: &str) -> Option<Self> {
+        [
+            Self::MasterSign,
+            Self::MasterSignOld,
+            Self::Pipeline,
+            Self::Master,
+            Self::MasterMinion,
+            Self::RootEd25519,
+            Self::Minion,
+        ]
+        .into_iter()
+        .find(|role| role.field() == field)
+    }
+
     /// The key of the private half.
     #[must_use]
     pub fn private(self) -> &'static str {
@@ -52,6 +68,12 @@ impl Role {
             Self::RootEd25519 => "priv",
             _ => "pem",
         }
+    }
+
+    /// The path of the private half below its owner.
+    #[must_use]
+    pub fn path(self) -> String {
+        format!("{}.{}", self.field(), self.private())
     }
 }
 
@@ -68,35 +90,48 @@ pub(crate) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    fn new(owner: Owner, role: Role, active: bool, view: View<'a>) -> Result<Self, Error> {
+    /// Nothing if it is no mapping, and that is tolerated.
+    fn new(
+        owner: Owner,
+        role: Role,
+        active: bool,
+        view: View<'a>,
+        tolerance: &mut Tolerance<'_>,
+    ) -> Result<Option<Self>, Error> {
         let last = role.field().rsplit('.').next().unwrap_or_default();
-        let pair = view.mapping(last)?;
-        let half = |name: &str| -> Result<Option<Found<'a>>, Error> {
+        let Some(pair) = tolerance.ok(view.mapping(last))? else {
+            return Ok(None);
+        };
+        let mut half = |name: &str| -> Result<Option<Found<'a>>, Error> {
             let Some(found) = pair.find(name).filter(|found| !found.value.node.is_null()) else {
                 return Ok(None);
             };
-            let empty = found.value.node.is_empty_mapping() || found.value.text(name)?.trim().is_empty();
+            let empty = found.value.node.is_empty_mapping()
+                || tolerance
+                    .ok(found.value.text(name))?
+                    .is_none_or(|text| text.trim().is_empty());
             Ok((!empty).then_some(found))
         };
-        Ok(Self {
+        Ok(Some(Self {
             private: half(role.private())?,
             public: half("pub")?,
             owner,
             role,
             active,
             pair,
-        })
+        }))
     }
 
     /// The private half.
     pub(crate) fn private(&self) -> Option<Private> {
         let found = self.private.as_ref()?;
-        Some(Private {
-            text: Zeroizing::new(found.value.node.scalar()?.to_owned()),
-            owner: self.owner.clone(),
-            role: self.role,
-            place: found.value.place(),
-        })
+        let text = found.value.node.scalar()?;
+        Some(Private::new(
+            text,
+            self.owner.clone(),
+            self.role,
+            found.value.place(),
+        ))
     }
 
     /// The public half.
@@ -113,6 +148,24 @@ impl<'a> Key<'a> {
 
 /// All pairs of a client: its own ones, the masters', the servers', in the order of the files.
 pub(crate) fn all<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
+    read(layout, &mut Tolerance::None)
+}
+
+/// Those and the ones that a later file supersedes: no use is made of them, but secret they are.
+pub(crate) fn all_with_superseded<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
+    collect(layout, true, &mut Tolerance::None)
+}
+
+/// All pairs without what has a fault, if that is tolerated.
+pub(crate) fn read<'a>(layout: &Layout<'a>, tolerance: &mut Tolerance<'_>) -> Result<Vec<Key<'a>>, Error> {
+    collect(layout, false, tolerance)
+}
+
+fn collect<'a>(
+    layout: &Layout<'a>,
+    superseded: bool,
+    tolerance: &mut Tolerance<'_>,
+) -> Result<Vec<Key<'a>>, Error> {
     let mut keys = Vec::new();
     let client = |view: &View<'_>| match &layout.name {
         Some(name) => Ok(Owner::Client(name.text("name")?.to_owned())),
@@ -127,19 +180,37 @@ pub(crate) fn all<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
         ("master_sign_old", Role::MasterSignOld),
         ("pipeline", Role::Pipeline),
     ] {
-        if let Some(view) = layout.pki(key) {
-            keys.push(Key::new(client(&view)?, role, true, view)?);
+        let views: Vec<_> = match superseded {
+            true => layout
+                .salt
+                .iter()
+                .filter_map(|salt| salt.get("pki")?.get(key))
+                .collect(),
+            false => layout.pki(key).into_iter().collect(),
+        };
+        for view in views {
+            if let Some(owner) = tolerance.ok(client(&view))? {
+                keys.extend(Key::new(owner, role, true, view, tolerance)?);
+            }
         }
     }
-    for master in &layout.masters {
+    let others = layout.superseded.iter().filter(|_| superseded);
+    for master in layout.masters.iter().chain(others) {
         let owner = || Owner::Host(master.fqdn.clone());
         if let Some(view) = master.view.get("root_ed25519") {
-            keys.push(Key::new(owner(), Role::RootEd25519, master.active, view)?);
+            keys.extend(Key::new(
+                owner(),
+                Role::RootEd25519,
+                master.active,
+                view,
+                tolerance,
+            )?);
         }
-        let pki = master.view.get("pki").map(|pki| pki.mapping("pki")).transpose()?;
+        let pki = master.view.get("pki").map(|pki| pki.mapping("pki"));
+        let pki = pki.map(|read| tolerance.ok(read)).transpose()?.flatten();
         for (key, role) in [("minion", Role::MasterMinion), ("master", Role::Master)] {
             if let Some(view) = pki.as_ref().and_then(|pki| pki.get(key)) {
-                keys.push(Key::new(owner(), role, master.active, view)?);
+                keys.extend(Key::new(owner(), role, master.active, view, tolerance)?);
             }
         }
     }
@@ -148,7 +219,8 @@ pub(crate) fn all<'a>(layout: &Layout<'a>) -> Result<Vec<Key<'a>>, Error> {
     } in layout.assets.iter().filter(|host| host.server)
     {
         if let Some(view) = view.get("minion") {
-            keys.push(Key::new(Owner::Host(fqdn.clone()), Role::Minion, *active, view)?);
+            let owner = Owner::Host(fqdn.clone());
+            keys.extend(Key::new(owner, Role::Minion, *active, view, tolerance)?);
         }
     }
     Ok(keys)
@@ -164,6 +236,16 @@ pub struct Private {
 }
 
 impl Private {
+    pub(crate) fn new(text: &str, owner: Owner, role: Role, place: Place) -> Self {
+        let text = Zeroizing::new(text.to_owned());
+        Self {
+            text,
+            owner,
+            role,
+            place,
+        }
+    }
+
     /// The PEM or OpenSSH text; `keyring` is asked for a passphrase only if it is sealed.
     ///
     /// # Errors
@@ -182,7 +264,7 @@ impl Private {
         Error::Sealed {
             place: self.place.clone(),
             owner: self.owner.clone(),
-            key: format!("{}.{}", self.role.field(), self.role.private()),
+            role: self.role,
             source,
         }
     }

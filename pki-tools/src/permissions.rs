@@ -29,7 +29,7 @@ impl Permissions {
 
     /// The same for one file, which holds private keys or is going to.
     pub(crate) fn check_file(self, path: &Path, name: &Path, holds_keys: bool) -> Result<(), Error> {
-        let Some(mode) = mode(path).filter(|_| self == Self::Checked) else {
+        let Some(mode) = access(path).filter(|_| self == Self::Checked) else {
             return Ok(());
         };
         let can = match mode {
@@ -52,9 +52,10 @@ pub(crate) fn holds_private_keys(text: &str) -> bool {
 
 /// The mode bits of a file that let its group or everybody read it, if any.
 pub(crate) fn readable_by_others(path: &Path) -> Option<u32> {
-    mode(path).filter(|mode| mode & 0o044 != 0)
+    access(path).filter(|mode| mode & 0o044 != 0)
 }
 
-fn mode(path: &Path) -> Option<u32> {
+/// The mode bits of a file.
+pub(crate) fn access(path: &Path) -> Option<u32> {
     Some(fs::metadata(path).ok()?.permissions().mode() & 0o7777)
 }

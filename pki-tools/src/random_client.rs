@@ -1,10 +1,14 @@
 //! Client files as chance writes them, for tests of edits.
 
+mod pairs;
+
 /// Writes a client file; every choice that YAML leaves is made by the next of the given numbers.
 struct Writer<'a> {
     choices: std::iter::Cycle<std::slice::Iter<'a, u8>>,
     out: String,
     newline: &'static str,
+    /// How many pairs the file has so far; nothing if it is to have none.
+    pairs: Option<usize>,
 }
 
 impl Writer<'_> {
@@ -98,6 +102,10 @@ impl Writer<'_> {
 
     /// A key that should have a pair: absent, empty or half empty.
     fn pair(&mut self, indent: usize, key: &str, private: &str) {
+        // `pki` stands here for an empty mapping of pairs.
+        if self.pairs.is_some() && key != "pki" && self.choice(3) > 0 {
+            return self.full_pair(indent, key, private);
+        }
         let key = self.quoted(key);
         match self.choice(4) {
             0 | 1 => return,
@@ -131,6 +139,10 @@ impl Writer<'_> {
         let gap = self.one_of(&["", " ", "\n         ", " # c, d: }\n          "]);
         let gap = gap.replace('\n', self.newline);
         let head = self.one_of(&["fqdn: ", "'fqdn': ", "\"fqdn\":"]);
+        if self.pairs.is_some() && self.choice(2) == 0 {
+            let pair = self.flow_pair("pem");
+            return format!("{{{gap}{head}{fqdn}, minion: {pair}{tail}{gap}}}");
+        }
         format!("{{{gap}{head}{fqdn}{empty}{tail}{gap}}}")
     }
 
@@ -156,7 +168,11 @@ impl Writer<'_> {
                         self.filler(deep);
                         let deeper = deep + self.one_of(&[1, 2, 4]);
                         self.others(deeper, "p");
-                        self.line(deeper, "minion:");
+                        if self.pairs.is_some() {
+                            self.pair(deeper, "minion", "pem");
+                        } else {
+                            self.line(deeper, "minion:");
+                        }
                         self.pair(deeper, "master", "pem");
                     }
                     1 => {
@@ -182,7 +198,14 @@ impl Writer<'_> {
         self.filler(step);
         self.line(step, "salt:");
         self.others(2 * step, "s");
-        self.pair(2 * step, "pki", "master_sign");
+        if self.pairs.is_some() && self.choice(2) == 0 {
+            self.line(2 * step, "pki:");
+            self.pair(3 * step, "master_sign", "pem");
+            self.pair(3 * step, "pipeline", "pem");
+            self.line(3 * step, "own: 1");
+        } else {
+            self.pair(2 * step, "pki", "master_sign");
+        }
         self.line(2 * step, "masters:");
         let list = 2 * step + self.one_of(&[0, 2]);
         self.hosts(list, &["m1", "m2"], true);
@@ -192,6 +215,9 @@ impl Writer<'_> {
         self.line(0, key);
         let list = self.one_of(&[0, 2, 3]);
         self.hosts(list, &["a1", "a2", "a3"], false);
+        if self.pairs.is_some() && self.choice(2) == 0 {
+            return self.last_host(list);
+        }
         let tail = self.one_of(&["", "", "# tail\n", "...\n", "\n\n"]);
         self.out.push_str(&tail.replace('\n', self.newline));
         if self.choice(3) == 0 {
@@ -201,8 +227,17 @@ impl Writer<'_> {
     }
 }
 
-/// A client's file; the choices that YAML leaves are made by these numbers, at least one.
+/// A client's file without keys; the choices that YAML leaves are made by these numbers, at least one.
 pub(crate) fn client(choices: &[u8]) -> String {
+    write(choices, None)
+}
+
+/// The same with keys here and there, in every style; each private half has the word SECRET in each line.
+pub(crate) fn client_with_keys(choices: &[u8]) -> String {
+    write(choices, Some(0))
+}
+
+fn write(choices: &[u8], pairs: Option<usize>) -> String {
     let newline = if choices[0].is_multiple_of(4) {
         "\r\n"
     } else {
@@ -212,6 +247,7 @@ pub(crate) fn client(choices: &[u8]) -> String {
         choices: choices.iter().cycle(),
         out: String::new(),
         newline,
+        pairs,
     };
     writer.client();
     writer.out

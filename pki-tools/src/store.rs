@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 
@@ -87,7 +88,9 @@ pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
     }
     for file in files {
         let now = fs::read(file.path).map_err(|e| Error::read(file.path, e))?;
-        if now != file.old.as_bytes() {
+        // It holds private keys.
+        let now = Zeroizing::new(now);
+        if *now != file.old.as_bytes() {
             return Err(Error::Changed(file.path.to_owned()));
         }
     }
@@ -106,9 +109,9 @@ pub(crate) fn replace(files: &[Replacement<'_>]) -> Result<(), Error> {
 }
 
 /// What the names of files that are written aside end in.
-const ASIDE: &str = ".pki-tools";
+pub(crate) const ASIDE: &str = ".pki-tools";
 
-fn aside_prefix(path: &Path) -> OsString {
+pub(crate) fn aside_prefix(path: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");

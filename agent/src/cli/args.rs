@@ -22,6 +22,9 @@ Examples:
   saltfo active-master minion01                          print the master that minion01 answers through
   saltfo --config xyz/saltfo.yaml probe                  look at every master of the client Xyz
   saltfo --minion-config /etc/salt/minion probe          speak as the minion of this host
+  saltfo --client clients/xyz.yaml probe                 take all that from the client's YAML
+
+Masters and identity come from the first of --config (or SALTFO_CONFIG), --minion-config and --client that is given.
 
 Exit codes:
   0  done
@@ -39,6 +42,15 @@ pub(crate) struct Common {
     /// Masters and identity of a salt-minion, from its own configuration
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) minion_config: Option<PathBuf>,
+    /// Masters and dispatch identity of a client, from its YAML as pki-tools gen leaves it
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) client: Option<PathBuf>,
+    /// Passphrase of sealed keys in --client: the first line of this file [default: $PKI_TOOLS_PASSPHRASE, or asked for]
+    #[arg(long, value_name = "FILE", conflicts_with = "key_file", global = true)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Key file of sealed keys in --client
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) key_file: Option<PathBuf>,
     /// Form of the result on stdout
     #[arg(long, value_enum, value_name = "FORM", default_value = "text", global = true)]
     pub(crate) out: Out,

@@ -35,13 +35,19 @@ impl std::fmt::Display for Place {
     }
 }
 
+impl From<pki_tools::Error> for ConfigError {
+    fn from(error: pki_tools::Error) -> Self {
+        Self::Client(Box::new(error))
+    }
+}
+
 /// Why there is no configuration. Nothing has been sent to anybody.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No file was named and the default one does not exist.
     #[error(
-        "no configuration: {} does not exist; name one with --config FILE (or SALTFO_CONFIG), or use a \
-         salt-minion's own with --minion-config FILE",
+        "no configuration: {} does not exist; name one with --config FILE (or SALTFO_CONFIG), use a \
+         salt-minion's own with --minion-config FILE, or a client's YAML with --client FILE",
         .0.display()
     )]
     None(PathBuf),
@@ -109,6 +115,9 @@ pub enum ConfigError {
         /// Why it is not.
         source: KeyError,
     },
+    /// A client's YAML that cannot be read, lacks what is needed, or stays sealed.
+    #[error(transparent)]
+    Client(Box<pki_tools::Error>),
     /// A private key that others can read.
     #[error(
         "{}: the private key is readable by others than its owner (mode {mode:04o}): run chmod 600 {}, or \

@@ -54,14 +54,28 @@ impl TextFile {
 
     /// Refuses a file that others than its owner can read; said of the very file that was opened.
     pub(super) fn require_private(&self, permissions: Permissions) -> Result<(), ConfigError> {
-        if permissions == Permissions::Checked && self.mode & 0o077 != 0 {
-            return Err(ConfigError::Permissions {
-                file: self.path.clone(),
-                mode: self.mode,
-            });
-        }
-        Ok(())
+        check_mode(&self.path, self.mode, permissions)
     }
+}
+
+/// The same of a file that somebody else reads.
+pub(super) fn require_private(path: &Path, permissions: Permissions) -> Result<(), ConfigError> {
+    let metadata = std::fs::metadata(path).map_err(|source| ConfigError::Unreadable {
+        file: path.to_owned(),
+        what: "private key",
+        source,
+    })?;
+    check_mode(path, metadata.permissions().mode() & 0o7777, permissions)
+}
+
+fn check_mode(path: &Path, mode: u32, permissions: Permissions) -> Result<(), ConfigError> {
+    if permissions == Permissions::Checked && mode & 0o077 != 0 {
+        return Err(ConfigError::Permissions {
+            file: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
 }
 
 /// The private key in a file of its own.

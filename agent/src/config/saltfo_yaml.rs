@@ -47,6 +47,8 @@ struct RawMaster {
     publish_port: Option<u16>,
     master_port: Option<u16>,
     master_pub: Option<Spanned<String>>,
+    /// Instead of the one of `pki`, while the masters change to another.
+    master_sign_pub: Option<Spanned<String>>,
 }
 
 pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, ConfigError> {
@@ -159,7 +161,11 @@ impl Keys<'_> {
             .as_ref()
             .map(|key| self.public("master_pub", key))
             .transpose()?;
-        let trust = Trust::new(signer.cloned(), pinned, None).map_err(|source| ConfigError::NoAnchor {
+        let signer = match &raw.master_sign_pub {
+            Some(key) => Some(self.public("master_sign_pub", key)?),
+            None => signer.cloned(),
+        };
+        let trust = Trust::new(signer, pinned, None).map_err(|source| ConfigError::NoAnchor {
             file: self.path.to_owned(),
             master: name.as_str().to_owned(),
             source,

@@ -10,6 +10,7 @@
 )]
 
 mod acceptance;
+mod anchors;
 mod beside;
 mod case;
 mod client;
@@ -25,3 +26,6 @@ mod saltfo;
 mod sign_in;
 mod strangers;
 mod usage;
+
+#[path = "../common/mod.rs"]
+mod common;

@@ -9,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pki_tools::generate::{self, Made, Options, Report, What};
 
-use super::args::{Out, PermissionArgs};
+use super::args::{Out, PermissionArgs, SecretArgs};
 use super::{Failure, print};
 
 const AFTER: &str = "\
@@ -20,7 +20,8 @@ Examples:
   pki-tools gen --bits 4096 clients/xyz.yaml
 
 Keys that a file has are never touched, and neither is any other byte of it.
-Nothing is written before all keys are made and all edits are verified.";
+Nothing is written before all keys are made and all edits are verified.
+In a sealed file new private keys are sealed, too, with the same passphrase or key file.";
 
 /// Arguments of `gen`.
 #[derive(clap::Args)]
@@ -43,6 +44,8 @@ pub(super) struct Args {
     jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     permissions: PermissionArgs,
+    #[command(flatten)]
+    secret: SecretArgs,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Out::Text)]
     out: Out,
@@ -61,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         permissions: args.permissions.into(),
     };
     let bar = progress_bar();
-    let report = generate::run(&args.files, &options, &|done, total| {
+    let report = generate::run(&args.files, &options, &args.secret.keyring(), &|done, total| {
         bar.set_length(total.try_into().unwrap_or(u64::MAX));
         bar.set_position(done.try_into().unwrap_or(u64::MAX));
     });
@@ -88,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// On standard error, and only if that is a terminal.
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

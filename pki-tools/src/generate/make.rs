@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 
 /// A key to be made.
-pub(super) enum Job {
+pub(crate) enum Job {
     /// A new RSA pair.
     Rsa,
     /// The public half of an RSA key.
@@ -23,9 +23,9 @@ pub(super) enum Job {
 
 /// Both halves as texts; the private one is empty where only the public one was asked for.
 #[derive(Clone, Default)]
-struct Pair {
-    private: Zeroizing<String>,
-    public: Zeroizing<String>,
+pub(crate) struct Pair {
+    pub(crate) private: Zeroizing<String>,
+    pub(crate) public: Zeroizing<String>,
 }
 
 /// Where a job's texts are in the table that [`make`] returns.
@@ -99,7 +99,8 @@ pub(super) fn samples(jobs: &[Job], bits: u32) -> Result<Vec<Zeroizing<String>>,
     Ok(texts)
 }
 
-fn one(job: &Job, bits: u32) -> Result<Pair, Error> {
+/// Does one job.
+pub(crate) fn one(job: &Job, bits: u32) -> Result<Pair, Error> {
     match job {
         Job::Rsa => {
             let key = PrivateKey::generate(bits, &mut rand::rng()).map_err(Error::MakeRsa)?;

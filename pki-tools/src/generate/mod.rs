@@ -5,6 +5,7 @@ mod plan;
 #[cfg(test)]
 mod properties;
 mod report;
+mod spot;
 mod wish;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+pub(crate) use self::make::{Job, one};
 use self::plan::Plan;
 pub use self::report::{Edit, EditedFile, Made, Readable, Report, Skipped, What};
 use crate::edit::{locked, write};
@@ -19,6 +21,7 @@ use crate::error::Error;
 use crate::include::Sources;
 use crate::layout::Layout;
 use crate::permissions::{Permissions, holds_private_keys, readable_by_others};
+use crate::seal::{Keyring, Sealing};
 use crate::yaml::Edited;
 
 /// How to make keys.
@@ -54,27 +57,33 @@ impl Default for Options {
 /// Nothing is written before all keys are made and all edits are verified: parsed again, compared with
 /// what was there, and compared byte by byte outside of the new keys. The files are locked meanwhile.
 ///
+/// New private halves in a sealed file are sealed, too; `keyring` must open what is there before any key is made.
+/// A dry run needs it only to make a public half of a sealed private one.
+///
 /// # Errors
 /// [`Error`], with the place and the remedy. No file has changed then, unless [`Error::Write`] names it.
 pub fn run(
     files: &[PathBuf],
     options: &Options,
+    keyring: &Keyring,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Report, Error> {
     if options.dry_run {
-        return generate(&Sources::load(files)?, options, progress);
+        return generate(&Sources::load(files)?, options, keyring, progress);
     }
-    locked(files, |sources| generate(sources, options, progress))
+    locked(files, |sources| generate(sources, options, keyring, progress))
 }
 
 fn generate(
     sources: &Sources,
     options: &Options,
+    keyring: &Keyring,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Report, Error> {
     options.permissions.check(sources)?;
     let mut skipped = Vec::new();
-    let mut plan = Plan::default();
+    let sealing = Sealing::of(sources, keyring)?;
+    let mut plan = Plan::new(&sealing);
     for documents in sources.clients() {
         let layout = Layout::of(&documents)?;
         let reason = match layout.kind {
@@ -97,9 +106,13 @@ fn generate(
     for document in sources.documents.iter().filter(|d| plan.changes.touch(d.index)) {
         // The new keys would be there for everybody to read.
         let permissions = options.permissions;
-        permissions.check_file(&document.path, &document.name, true)?;
+        let open = !sealing.covers(document.index);
+        permissions.check_file(&document.path, &document.name, open)?;
+        if !options.dry_run && plan.seals.iter().any(|seal| seal.document == document.index) {
+            sealing.prove(document.index)?;
+        }
     }
-    let texts = if options.dry_run {
+    let mut texts = if options.dry_run {
         make::samples(&plan.jobs, options.bits)?
     } else {
         let threads = options
@@ -108,6 +121,18 @@ fn generate(
             .map_or(1, NonZeroUsize::get);
         make::make(&plan.jobs, options.bits, threads, progress)?
     };
+    for seal in &plan.seals {
+        let Some(text) = texts.get_mut(make::private_text(seal.job)) else {
+            continue;
+        };
+        *text = match options.dry_run {
+            true => Sealing::sample(),
+            false => {
+                let made = std::mem::take(text);
+                sealing.ready(seal.document, made, &seal.owner, seal.role, &seal.place)?
+            }
+        };
+    }
     let edited = plan.changes.apply(sources, &texts)?;
     if !options.dry_run {
         write(sources, &edited)?;

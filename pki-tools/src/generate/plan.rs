@@ -3,21 +3,27 @@
 use std::collections::BTreeSet;
 
 use proto::crypto::PrivateKey;
+use zeroize::Zeroizing;
 
 use super::make::{Job, private_text, public_text};
 use super::report::What;
+use super::spot::Spot;
 use super::wish::{Wish, default_id, is_empty, key_text, new_pair};
 use crate::edit::Changes;
 use crate::error::{Error, Place};
+use crate::keys::{Private, Role};
 use crate::layout::{Host, Layout};
+use crate::seal::{Owner, Sealing, is_sealed};
 use crate::yaml::{Addition, Document, Found, Value, View};
 
 /// What is missing in all files of a run.
-#[derive(Default)]
 pub(super) struct Plan<'a> {
+    sealing: &'a Sealing<'a>,
     pub(super) changes: Changes<'a>,
     pub(super) jobs: Vec<Job>,
     pub(super) items: Vec<Item>,
+    /// The private halves that will be sealed.
+    pub(super) seals: Vec<Seal>,
     /// What `--only` may name.
     pub(super) known: BTreeSet<String>,
     /// The places that have been seen to: clients may share an included file.
@@ -32,28 +38,29 @@ pub(super) struct Item {
     pub(super) what: What,
 }
 
-/// Whose key is looked at, and where.
-#[derive(Clone)]
-struct Spot {
-    owner: String,
-    path: String,
-}
-
-impl Spot {
-    fn down(&self, key: &str) -> Self {
-        let path = if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        };
-        Self {
-            owner: self.owner.clone(),
-            path,
-        }
-    }
+/// A new private half that goes into a sealed file.
+pub(super) struct Seal {
+    pub(super) job: usize,
+    pub(super) document: usize,
+    pub(super) owner: Owner,
+    pub(super) role: Role,
+    pub(super) place: Place,
 }
 
 impl<'a> Plan<'a> {
+    /// Nothing yet.
+    pub(super) fn new(sealing: &'a Sealing<'a>) -> Self {
+        Self {
+            sealing,
+            changes: Changes::default(),
+            jobs: Vec::new(),
+            items: Vec::new(),
+            seals: Vec::new(),
+            known: BTreeSet::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
     /// Adds what a client lacks; `only` restricts it to these masters, servers and keys, unless it is empty.
     ///
     /// # Errors
@@ -89,6 +96,7 @@ impl<'a> Plan<'a> {
         }
         let spot = Spot {
             owner: host.fqdn.clone(),
+            sealed_for: Some(Owner::Host(host.fqdn.clone())),
             path: String::new(),
         };
         wishes()
@@ -155,8 +163,10 @@ impl<'a> Plan<'a> {
                 None => targets.push((target, vec![(key, wish)])),
             }
         }
+        let name = layout.name.as_ref().and_then(|name| name.text("name").ok());
         let spot = Spot {
             owner: "client".to_owned(),
+            sealed_for: name.map(|name| Owner::Client(name.to_owned())),
             path: String::new(),
         };
         targets
@@ -190,7 +200,7 @@ impl<'a> Plan<'a> {
                 {
                     return Ok(());
                 }
-                let addition = self.addition(view.document.index, key, &wish, &spot)?;
+                let addition = self.addition(view, key, &wish, &spot)?;
                 self.put(view, found, addition, &spot)
             }
         }
@@ -199,7 +209,7 @@ impl<'a> Plan<'a> {
     /// A new key with all that it should have.
     fn addition(
         &mut self,
-        document: usize,
+        view: &View<'a>,
         key: &'static str,
         wish: &Wish<'a>,
         spot: &Spot,
@@ -207,7 +217,7 @@ impl<'a> Plan<'a> {
         if let Wish::Map(wishes) = wish {
             let inner = wishes
                 .iter()
-                .map(|(key, wish)| self.addition(document, key, wish, &spot.down(key)));
+                .map(|(key, wish)| self.addition(view, key, wish, &spot.down(key)));
             let value = Value::Map(inner.collect::<Result<_, _>>()?);
             return Ok(Addition {
                 key,
@@ -216,8 +226,8 @@ impl<'a> Plan<'a> {
             });
         }
         let (private, job, what) = new_pair(wish, &spot.owner);
-        let item = Some(self.item(document, spot, what));
-        let job = self.job(job);
+        let item = Some(self.item(view.document.index, spot, what));
+        let job = self.pair(job, view, spot)?;
         let mut inner = Vec::new();
         if let Wish::Dispatch(name) = wish {
             inner.push(Addition {
@@ -290,6 +300,13 @@ impl<'a> Plan<'a> {
             }),
             (Some((text, place)), None) => {
                 let key = spot.down(private).path;
+                let text = if is_sealed(text) {
+                    let (owner, role) = spot.seal(&place)?;
+                    let sealed = Private::new(text, owner, role, place.clone());
+                    self.sealing.open(&sealed)?
+                } else {
+                    Zeroizing::new(text.to_owned())
+                };
                 let (job, what) = match wish {
                     Wish::Ssh => {
                         let private = ssh_key::PrivateKey::from_openssh(text.trim())
@@ -297,7 +314,7 @@ impl<'a> Plan<'a> {
                         (Job::SshPublic(Box::new(private)), What::SshPublic)
                     }
                     _ => {
-                        let private = PrivateKey::from_pem(text).map_err(|source| Error::BadRsa {
+                        let private = PrivateKey::from_pem(&text).map_err(|source| Error::BadRsa {
                             place,
                             key,
                             source,
@@ -320,7 +337,7 @@ impl<'a> Plan<'a> {
             }
             (None, None) => {
                 let item = Some(self.item(document, spot, what));
-                let job = self.job(job);
+                let job = self.pair(job, pair, spot)?;
                 let value = Value::Text(private_text(job));
                 self.put(
                     pair,
@@ -380,7 +397,7 @@ impl<'a> Plan<'a> {
     }
 
     fn item(&mut self, document: usize, spot: &Spot, what: What) -> usize {
-        let Spot { owner, path } = spot.clone();
+        let Spot { owner, path, .. } = spot.clone();
         self.items.push(Item {
             document,
             owner,
@@ -388,6 +405,24 @@ impl<'a> Plan<'a> {
             what,
         });
         self.items.len() - 1
+    }
+
+    /// The job for a new pair, which goes to this place.
+    fn pair(&mut self, job: Job, view: &View<'a>, spot: &Spot) -> Result<usize, Error> {
+        let job = self.job(job);
+        let document = view.document.index;
+        if self.sealing.covers(document) {
+            let place = view.place();
+            let (owner, role) = spot.seal(&place)?;
+            self.seals.push(Seal {
+                job,
+                document,
+                owner,
+                role,
+                place,
+            });
+        }
+        Ok(job)
     }
 
     fn job(&mut self, job: Job) -> usize {

@@ -5,18 +5,27 @@
 //! sealed.v1.keyfile.SALT.NONCE.BOX           under a key file
 //! ```
 //!
-//! - `M`, `T`, `P`: Argon2id's memory in KiB, passes and lanes, in decimal.
+//! - `M`, `T`, `P`: Argon2id's memory in KiB, passes and lanes, in decimal without leading zeros.
 //! - `SALT` (16 bytes), `NONCE` (12 bytes), `BOX`: base64url without padding (RFC 4648, section 5).
-//! - Key, 32 bytes: Argon2id (version 0x13) of the passphrase and `SALT`; or HMAC-SHA256 of `SALT` under the bytes of the key file.
+//! - Key, 32 bytes: Argon2id (version 0x13, RFC 9106) of the passphrase's UTF-8 bytes and `SALT`, without a secret
+//!   value or associated data; or HMAC-SHA256 of `SALT` under the bytes of the key file.
 //! - `BOX`: AES-256-GCM of the plaintext, its tag of 16 bytes at the end.
-//! - Associated data: everything before `.NONCE`, a line end, `client NAME` or `host FQDN`, a line end, and the
-//!   key's path below its owner, as in `pki.master.pem`.
-//! - Plaintext: one byte, then
-//!   - 0: the value. In the file it was a literal text (`|`) two deeper than its key, or in braces a quoted one.
-//!   - 1: the column of the mapping (4 bytes, big endian), the length of the value (4 bytes, big endian), the value, and how it was
-//!     written in the file, byte for byte.
+//! - Associated data: everything before `.NONCE`, a line end (`\n`), `client NAME` or `host FQDN`, a line end, and the
+//!   key's path below its owner, as in `pki.master.pem`. The first line and the last one have no line end in them, so
+//!   no two owners and paths give the same bytes.
+//! - Plaintext: 16 zero bytes, one byte of kind, then
+//!   - kind 0: the value. In the file it was a literal text (`|`) two deeper than its key, or in braces a quoted one.
+//!   - kind 1: the column of the mapping (4 bytes, big endian), the length of the value (4 bytes, big endian), the
+//!     value, and how it was written in the file, byte for byte. Of a block scalar that is its header without the
+//!     comment, which stays in the file, and everything from the end of the header's line to its last line.
+//! - The plaintext has 256 KiB at most.
 //!
-//! All characters stand for themselves in a plain YAML scalar, and no YAML parser takes it for a number.
+//! The zeros bind a box to one key. AES-GCM does not: without them somebody who can change the file could make a
+//! value that opens under each of thousands of passphrases, and learn from one run which of them it is not (Len,
+//! Grubbs, Ristenpart: Partitioning Oracle Attacks, 2021; the zeros are the padding fix of Albertini et al., 2022).
+//!
+//! All characters stand for themselves in a plain YAML scalar, and no YAML parser takes it for a number. Blanks and
+//! line ends around a sealed value do not count.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,6 +42,14 @@ const VERSION_1: &str = "sealed.v1.";
 pub(super) const SALT: usize = 16;
 /// The bytes of a nonce: AES-GCM's 96 bits.
 pub(super) const NONCE: usize = 12;
+
+/// What every plaintext begins with.
+const COMMITMENT: [u8; 16] = [0; 16];
+
+/// No plaintext is longer: an RSA key of 16384 bits has 13 KB, twice, with blanks.
+const LONGEST_PLAIN: usize = 256 * 1024;
+/// No sealed text is longer: base64 makes 4 of 3, and there is the header.
+const LONGEST_TEXT: usize = LONGEST_PLAIN / 3 * 4 + 256;
 
 /// How a key is made of a passphrase or key file, with the salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,9 +94,19 @@ pub(super) struct Sealed {
 impl Sealed {
     /// Takes a text apart; every number in it is an attacker's until it was opened.
     pub(super) fn parse(text: &str) -> Result<Self, SealError> {
+        let text = text.trim();
+        if text.len() > LONGEST_TEXT {
+            return Err(SealError::Malformed);
+        }
         let Some(rest) = text.strip_prefix(VERSION_1) else {
             let version = text.strip_prefix(PREFIX).and_then(|rest| rest.split('.').next());
-            return Err(SealError::Version(version.unwrap_or_default().to_owned()));
+            // It goes into a message: no more of it than a version has.
+            let known = |version: &&str| (1..=8).contains(&version.len()) && *version != "1";
+            let known = |version: &&str| known(version) && version.bytes().all(|b| b.is_ascii_alphanumeric());
+            return Err(match version.filter(known) {
+                Some(version) => SealError::Version(version.to_owned()),
+                None => SealError::Malformed,
+            });
         };
         let parts: Vec<&str> = rest.split('.').collect();
         let (derivation, nonce, sealed) = match parts.as_slice() {
@@ -96,11 +123,16 @@ impl Sealed {
             ["keyfile", salt, nonce, sealed] => (Derivation::KeyFile { salt: bytes(salt)? }, nonce, sealed),
             _ => return Err(SealError::Malformed),
         };
-        Ok(Self {
+        let parsed = Self {
             derivation,
             nonce: bytes(nonce)?,
             sealed: URL_SAFE_NO_PAD.decode(sealed).map_err(|_| SealError::Malformed)?,
-        })
+        };
+        // One value has one text: no `+3` for a 3.
+        if parsed.text() != text {
+            return Err(SealError::Malformed);
+        }
+        Ok(parsed)
     }
 
     pub(super) fn text(&self) -> String {
@@ -109,6 +141,14 @@ impl Sealed {
             URL_SAFE_NO_PAD.encode(&self.sealed),
         );
         format!("{}.{nonce}.{sealed}", self.derivation.header())
+    }
+}
+
+/// Whether two sealed texts are under one key.
+pub(super) fn same_key(a: &str, b: &str) -> bool {
+    match (Sealed::parse(a), Sealed::parse(b)) {
+        (Ok(a), Ok(b)) => a.derivation == b.derivation,
+        _ => false,
     }
 }
 
@@ -135,32 +175,42 @@ pub(crate) struct Written {
 }
 
 impl Opened {
-    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, SealError> {
         // Of the final size from the beginning: growing would leave copies of keys in freed memory.
-        let source = self.written.as_ref().map_or(0, |written| written.source.len());
-        let mut bytes = Zeroizing::new(Vec::with_capacity(9 + self.value.len() + source));
+        let form = self
+            .written
+            .as_ref()
+            .map_or(1, |written| 9 + written.source.len());
+        let size = COMMITMENT.len() + form + self.value.len();
+        if size > LONGEST_PLAIN {
+            return Err(SealError::TooLong);
+        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        bytes.extend_from_slice(&COMMITMENT);
         match &self.written {
             None => {
                 bytes.push(0);
                 bytes.extend_from_slice(self.value.as_bytes());
             }
             Some(Written { column, source }) => {
+                let length = u32::try_from(self.value.len()).map_err(|_| SealError::TooLong)?;
                 bytes.push(1);
                 bytes.extend_from_slice(&column.to_be_bytes());
-                let length = u32::try_from(self.value.len()).unwrap_or(u32::MAX);
                 bytes.extend_from_slice(&length.to_be_bytes());
                 bytes.extend_from_slice(self.value.as_bytes());
                 bytes.extend_from_slice(source.as_bytes());
             }
         }
-        bytes
+        Ok(bytes)
     }
 
+    /// Reads a plaintext; [`SealError::Refused`] if it was made for another key.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, SealError> {
         let text = |bytes: &[u8]| {
             let text = std::str::from_utf8(bytes).map_err(|_| SealError::Malformed)?;
             Ok(Zeroizing::new(text.to_owned()))
         };
+        let bytes = bytes.strip_prefix(&COMMITMENT).ok_or(SealError::Refused)?;
         match bytes.split_first() {
             Some((0, value)) => Ok(Self {
                 value: text(value)?,
@@ -181,6 +231,19 @@ impl Opened {
             }
             _ => Err(SealError::Malformed),
         }
+    }
+
+    /// A value that is written as `gen` writes it.
+    pub(crate) fn plain(value: Zeroizing<String>) -> Self {
+        Self { value, written: None }
+    }
+
+    /// A value that is written in another way, in a mapping at this column.
+    pub(crate) fn written(value: Zeroizing<String>, column: usize, source: Zeroizing<String>) -> Self {
+        // No line of a file that can be sealed is longer; at another column nothing but the form would change.
+        let column = u32::try_from(column).unwrap_or(u32::MAX);
+        let written = Some(Written { column, source });
+        Self { value, written }
     }
 }
 

@@ -13,6 +13,7 @@ use super::locate::{
 };
 use super::{Document, Entry, Mark, Node};
 use crate::error::Error;
+use crate::seal::is_sealed;
 
 /// How much deeper a child stands than its key.
 pub(super) const STEP: usize = 2;
@@ -28,7 +29,7 @@ pub(crate) struct Addition {
 /// What a new key gets.
 pub(crate) enum Value {
     Map(Vec<Addition>),
-    /// The number of a text of several lines in the table that [`apply`] is given.
+    /// The number of a text in the table that [`apply`] is given: several lines, or one if it is sealed.
     Text(usize),
     /// A word that needs no quotes.
     Word(String),
@@ -38,7 +39,8 @@ pub(crate) enum Value {
 pub(crate) enum NewValue {
     /// The number of a text in the table that [`apply`] is given, to be written as new texts are.
     Text(usize),
-    /// Written exactly so; the text that it must be read as.
+    /// Written exactly so, and the text that it must be read as. The header of a block scalar has no comment:
+    /// what follows the old value on its line stays behind it.
     Verbatim {
         source: Zeroizing<String>,
         value: Zeroizing<String>,
@@ -77,6 +79,33 @@ pub(crate) struct Edited {
     pub(crate) edits: Vec<Edit>,
     /// Item and line.
     pub(crate) lines: Vec<(usize, usize)>,
+}
+
+impl Edited {
+    /// The lines of the new text in which these places of the old one, given by offset and line, are now.
+    pub(crate) fn lines_now(&self, places: &[(usize, usize)]) -> Vec<usize> {
+        // For each edit, where it ended in the old text, and how many lines there are more from there on.
+        let (mut old, mut new, mut gained, mut lost) = (0, 0, 0, 0);
+        let mut edits = Vec::with_capacity(self.edits.len());
+        for edit in &self.edits {
+            old += edit.offset - new + edit.replaced.len();
+            new = edit.offset + edit.length;
+            let chunk = self.text.get(edit.offset..new).unwrap_or_default();
+            gained += chunk.matches('\n').count();
+            lost += edit.replaced.matches('\n').count();
+            edits.push((old, gained, lost));
+        }
+        let now = |(offset, line): &(usize, usize)| {
+            let before = edits.partition_point(|(end, ..)| end <= offset);
+            let (_, gained, lost) = before
+                .checked_sub(1)
+                .and_then(|last| edits.get(last))
+                .copied()
+                .unwrap_or_default();
+            (line + gained).saturating_sub(lost)
+        };
+        places.iter().map(now).collect()
+    }
 }
 
 /// One edit, in terms of the new text.
@@ -140,6 +169,19 @@ pub(super) struct Patch {
 pub(super) struct Chunk {
     pub(super) text: Zeroizing<String>,
     pub(super) items: Vec<(usize, usize)>,
+}
+
+impl Chunk {
+    /// Adds a text. A `String` that grows by itself would leave copies of keys in freed memory.
+    pub(super) fn push(&mut self, more: &str) {
+        let size = self.text.len() + more.len();
+        if size > self.text.capacity() {
+            let mut larger = Zeroizing::new(String::with_capacity(2 * size));
+            larger.push_str(&self.text);
+            self.text = larger;
+        }
+        self.text.push_str(more);
+    }
 }
 
 fn assemble(old: &str, patches: &[Patch]) -> Edited {
@@ -225,7 +267,7 @@ impl<'a> Planner<'a> {
         let mut chunk = Chunk::default();
         let unterminated = |offset| offset == text.len() && !text.ends_with('\n');
         if unterminated(at) {
-            chunk.text.push_str(newline);
+            chunk.push(newline);
         }
         write(&mut chunk, newline);
         if unterminated(end) {
@@ -248,34 +290,39 @@ impl<'a> Planner<'a> {
         if let Some(item) = addition.item {
             chunk.items.push((item, chunk.text.len()));
         }
-        chunk.text.push_str(&" ".repeat(indent));
-        chunk.text.push_str(addition.key);
-        chunk.text.push(':');
+        chunk.push(&" ".repeat(indent));
+        chunk.push(addition.key);
+        chunk.push(":");
         match &addition.value {
             Value::Map(inner) => {
-                chunk.text.push_str(newline);
+                chunk.push(newline);
                 for addition in inner {
                     self.block(chunk, indent + STEP, newline, addition);
                 }
             }
+            Value::Text(number) if is_sealed(self.text(*number)) => {
+                for part in [" ", self.text(*number), newline] {
+                    chunk.push(part);
+                }
+            }
             Value::Text(number) => {
-                chunk.text.push_str(" |");
-                chunk.text.push_str(newline);
+                chunk.push(" |");
+                chunk.push(newline);
                 self.body(chunk, indent + STEP, newline, *number);
             }
             Value::Word(word) => {
-                chunk.text.push(' ');
-                chunk.text.push_str(word);
-                chunk.text.push_str(newline);
+                chunk.push(" ");
+                chunk.push(word);
+                chunk.push(newline);
             }
         }
     }
 
     pub(super) fn body(&self, chunk: &mut Chunk, indent: usize, newline: &str, number: usize) {
         for line in self.text(number).lines() {
-            chunk.text.push_str(&" ".repeat(indent));
-            chunk.text.push_str(line);
-            chunk.text.push_str(newline);
+            chunk.push(&" ".repeat(indent));
+            chunk.push(line);
+            chunk.push(newline);
         }
     }
 
@@ -322,7 +369,7 @@ impl<'a> Planner<'a> {
         if self.mapping.is_flow() {
             let mut chunk = Chunk::default();
             if written.is_empty() {
-                chunk.text.push_str(if colon.is_some() { " " } else { ": " });
+                chunk.push(if colon.is_some() { " " } else { ": " });
             }
             if let Some(item) = addition.item {
                 chunk.items.push((item, chunk.text.len()));
@@ -358,8 +405,13 @@ impl<'a> Planner<'a> {
                 let at = past_comments(text, end, indent + STEP);
                 Some((at, self.blocks(at, indent, inner)))
             }
+            Value::Text(number) if is_sealed(self.text(*number)) => {
+                head.push(" ");
+                head.push(self.text(*number));
+                None
+            }
             Value::Text(number) => {
-                head.text.push_str(" |");
+                head.push(" |");
                 // Its lines follow at once; deeper than usual if a comment after them would join in.
                 let indent = clear_indent(text, end, indent);
                 Some((
@@ -370,8 +422,8 @@ impl<'a> Planner<'a> {
                 ))
             }
             Value::Word(word) => {
-                head.text.push(' ');
-                head.text.push_str(word);
+                head.push(" ");
+                head.push(word);
                 None
             }
         };

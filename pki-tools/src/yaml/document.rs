@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::tree::{Kind, Mark, NoTree, Node};
+use super::tree::{DuplicateKey, Kind, Mark, NoTree, Node};
 use crate::error::{Error, Place};
+use crate::tolerance::Tolerance;
 
 /// A file that was read.
 pub(crate) struct Document {
@@ -26,6 +27,17 @@ pub(crate) struct Document {
 impl Document {
     /// Takes the bytes of a file apart.
     pub(crate) fn parse(index: usize, name: &Path, path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
+        Self::read(index, name, path, bytes, &mut Tolerance::None)
+    }
+
+    /// The same, where a key that is used twice may be tolerated: the first one counts.
+    pub(crate) fn read(
+        index: usize,
+        name: &Path,
+        path: &Path,
+        bytes: Vec<u8>,
+        tolerance: &mut Tolerance<'_>,
+    ) -> Result<Self, Error> {
         let text = String::from_utf8(bytes).map(Zeroizing::new).map_err(|e| {
             let good = e
                 .as_bytes()
@@ -45,7 +57,16 @@ impl Document {
             line: mark.line,
             column: mark.column + 1,
         };
-        let root = Node::parse(&text).map_err(|e| match e {
+        let duplicate = |DuplicateKey { key, first, second }| Error::DuplicateKey {
+            key,
+            first: place(first),
+            second: place(second),
+        };
+        let (root, duplicates) = Node::parse_noting(&text);
+        for found in duplicates {
+            tolerance.fault(duplicate(found))?;
+        }
+        let root = root.map_err(|e| match e {
             NoTree::Syntax { at, what } => match tab_near(&text, at.line) {
                 Some((line, column)) => Error::Syntax {
                     place: Place {
@@ -63,11 +84,7 @@ impl Document {
                 },
             },
             NoTree::SeveralDocuments(at) => Error::SeveralDocuments(place(at)),
-            NoTree::DuplicateKey { key, first, second } => Error::DuplicateKey {
-                key,
-                first: place(first),
-                second: place(second),
-            },
+            NoTree::DuplicateKey(found) => duplicate(found),
         })?;
         let mut used_anchors = BTreeSet::new();
         if let Some(root) = &root {
@@ -89,6 +106,15 @@ impl Document {
             file: self.name.clone(),
             line: mark.line,
             column: mark.column + 1,
+        }
+    }
+
+    /// Its beginning, for messages about the file as a whole.
+    pub(crate) fn top(&self) -> Place {
+        Place {
+            file: self.name.clone(),
+            line: 1,
+            column: 1,
         }
     }
 
@@ -171,6 +197,28 @@ mod tests {
             "a.yaml:4:3: `b` is used twice in this mapping, first at a.yaml:2:3; remove one of them"
         );
         assert!(message("{b: 1, b: 2}").starts_with("a.yaml:1:8: "));
+    }
+
+    #[test]
+    fn with_tolerance_every_key_used_twice_is_noted_and_the_first_counts() {
+        let mut faults = Vec::new();
+        let document = Document::read(
+            0,
+            Path::new("a.yaml"),
+            Path::new("/a.yaml"),
+            b"a: 1\na: 2\nb: {c: 1, c: 2}\n".to_vec(),
+            &mut Tolerance::Noting(&mut faults),
+        );
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(lines[0].starts_with("a.yaml:2:1: `a` is used twice"), "{lines:?}");
+        assert!(
+            lines[1].starts_with("a.yaml:3:11: `c` is used twice"),
+            "{lines:?}"
+        );
+        assert_eq!(lines.len(), 2);
+        let document = document.unwrap();
+        let root = crate::yaml::View::root(&document).unwrap();
+        assert_eq!(root.text_of("a").unwrap(), Some("1"));
     }
 
     #[test]

@@ -19,6 +19,13 @@ pub(super) fn next_line(text: &str, offset: usize) -> usize {
     rest.find('\n').map_or(text.len(), |at| offset + at + 1)
 }
 
+/// The end of the line with `offset`, before its line end.
+pub(super) fn line_end(text: &str, offset: usize) -> usize {
+    let rest = text.get(offset..).unwrap_or_default();
+    let line = rest.split('\n').next().unwrap_or_default();
+    offset + line.strip_suffix('\r').unwrap_or(line).len()
+}
+
 /// The beginning of the line with `offset`.
 pub(super) fn line_start(text: &str, offset: usize) -> usize {
     text.get(..offset)

@@ -17,7 +17,8 @@ mod view;
 
 pub(crate) use change::{Addition, Change, Edit, Edited, NewValue, Value, apply};
 pub(crate) use document::Document;
+pub(crate) use flow::double_quoted;
 pub(crate) use replace::{is_ours, source};
 pub(crate) use tree::{Entry, Kind, Mark, Node};
-pub(crate) use verify::verify;
+pub(crate) use verify::{Differs, compare, verify};
 pub(crate) use view::{Found, View};

@@ -56,22 +56,43 @@ pub(crate) struct Entry {
 pub(crate) enum NoTree {
     Syntax { at: Mark, what: String },
     SeveralDocuments(Mark),
-    DuplicateKey { key: String, first: Mark, second: Mark },
+    DuplicateKey(DuplicateKey),
+}
+
+/// A key that is used twice in one mapping.
+pub(crate) struct DuplicateKey {
+    pub(crate) key: String,
+    pub(crate) first: Mark,
+    pub(crate) second: Mark,
 }
 
 impl Node {
     /// Reads one document; `None` if the text holds none.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, NoTree> {
+        let (root, duplicates) = Self::parse_noting(text);
+        match duplicates.into_iter().next() {
+            Some(duplicate) => Err(NoTree::DuplicateKey(duplicate)),
+            None => root,
+        }
+    }
+
+    /// The same, with all keys that are used twice, also if the text is no YAML further on. The tree has both.
+    pub(super) fn parse_noting(text: &str) -> (Result<Option<Self>, NoTree>, Vec<DuplicateKey>) {
         let options = granit_parser::options! { emit_comments: false };
         let mut builder = Builder::default();
         for event in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = event.map_err(|e| NoTree::Syntax {
-                at: Mark::from(e.marker()),
-                what: e.kind().to_string(),
-            })?;
-            builder.take(event, &span)?;
+            let taken = match event {
+                Ok((event, span)) => builder.take(event, &span),
+                Err(e) => Err(NoTree::Syntax {
+                    at: Mark::from(e.marker()),
+                    what: e.kind().to_string(),
+                }),
+            };
+            if let Err(error) = taken {
+                return (Err(error), builder.duplicates);
+            }
         }
-        Ok(builder.root)
+        (Ok(builder.root), builder.duplicates)
     }
 
     /// The text of a scalar, `None` for anything else.
@@ -164,6 +185,7 @@ struct Builder {
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
+    duplicates: Vec<DuplicateKey>,
 }
 
 impl Builder {
@@ -184,7 +206,7 @@ impl Builder {
                     return Err(NoTree::SeveralDocuments(start));
                 }
             }
-            Event::Alias(anchor) => self.push(node(Kind::Alias(anchor), 0, None))?,
+            Event::Alias(anchor) => self.push(node(Kind::Alias(anchor), 0, None)),
             Event::Scalar(value, style, anchor, tag) => {
                 // A value that is not written is given as a plain `~` without width.
                 let implied = start.offset == end.offset && style == ScalarStyle::Plain;
@@ -201,7 +223,7 @@ impl Builder {
                     },
                     anchor,
                     tag,
-                ))?;
+                ));
             }
             Event::SequenceStart(style, anchor, tag) => {
                 let kind = Kind::Sequence {
@@ -222,7 +244,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(mut open) = self.open.pop() {
                     open.node.end = end;
-                    self.push(open.node)?;
+                    self.push(open.node);
                 }
             }
             _ => {}
@@ -238,10 +260,10 @@ impl Builder {
         });
     }
 
-    fn push(&mut self, node: Node) -> Result<(), NoTree> {
+    fn push(&mut self, node: Node) {
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
-            return Ok(());
+            return;
         };
         match &mut open.node.kind {
             Kind::Sequence { items, .. } => items.push(node),
@@ -251,7 +273,7 @@ impl Builder {
                     if let Some(key) = node.scalar()
                         && let Some(first) = open.seen.insert(key.to_owned(), node.start)
                     {
-                        return Err(NoTree::DuplicateKey {
+                        self.duplicates.push(DuplicateKey {
                             key: key.to_owned(),
                             first,
                             second: node.start,
@@ -262,6 +284,5 @@ impl Builder {
             },
             Kind::Scalar { .. } | Kind::Alias(_) => {}
         }
-        Ok(())
     }
 }

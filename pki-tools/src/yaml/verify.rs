@@ -1,11 +1,13 @@
 //! The check after an edit: the new text says what the old one said, but for what was to change.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
 use super::{Addition, Change, Document, Edited, Entry, Kind, NewValue, Node, Value};
 use crate::error::Error;
+use crate::seal::is_sealed;
 
 /// Compares an edited text with the document that it comes from: its bytes without the edits, and its data.
 ///
@@ -17,28 +19,67 @@ pub(crate) fn verify(
     changes: &BTreeMap<usize, Change<'_>>,
     texts: &[Zeroizing<String>],
 ) -> Result<(), Error> {
-    let fail = |near: String| Error::NotLossless {
-        file: document.name.clone(),
-        near,
-    };
+    compare(document, edited, changes, texts).map_err(|differs| differs.error(document))
+}
+
+/// Where an edited text does not say what it should.
+pub(crate) enum Differs {
+    /// In these replaced values alone: the offset of the key in the document, and its path.
+    Values(Vec<(usize, String)>),
+    /// Near this key.
+    Near(String),
+}
+
+impl Differs {
+    pub(crate) fn error(self, document: &Document) -> Error {
+        let near = match self {
+            Self::Values(values) => values.into_iter().next().map(|(.., path)| path),
+            Self::Near(path) => Some(path),
+        };
+        Error::NotLossless {
+            file: document.name.clone(),
+            near: near.unwrap_or_default(),
+        }
+    }
+}
+
+/// As [`verify`], for those who know another way.
+pub(crate) fn compare(
+    document: &Document,
+    edited: &Edited,
+    changes: &BTreeMap<usize, Change<'_>>,
+    texts: &[Zeroizing<String>],
+) -> Result<(), Differs> {
     if undo(edited).is_none_or(|old| *old != *document.text) {
-        return Err(fail("the beginning".to_owned()));
+        return Err(Differs::Near("the beginning".to_owned()));
     }
     let after = match Node::parse(&edited.text) {
         Ok(after) => after,
-        Err(_) => return Err(fail("the end".to_owned())),
+        Err(_) => return Err(Differs::Near("the end".to_owned())),
     };
-    let check = Check { changes, texts };
+    let check = Check {
+        changes,
+        texts,
+        values: RefCell::default(),
+    };
     match (&document.root, &after) {
-        (None, None) => Ok(()),
-        (Some(old), Some(new)) => check.same(old, new, "").map_err(fail),
-        _ => Err(fail("the beginning".to_owned())),
+        (None, None) => {}
+        (Some(old), Some(new)) => check.same(old, new, "").map_err(Differs::Near)?,
+        _ => return Err(Differs::Near("the beginning".to_owned())),
+    }
+    let values = check.values.into_inner();
+    if values.is_empty() {
+        Ok(())
+    } else {
+        Err(Differs::Values(values))
     }
 }
 
 /// The old text, recovered from the new one.
 fn undo(edited: &Edited) -> Option<Zeroizing<String>> {
-    let mut old = Zeroizing::new(String::with_capacity(edited.text.len()));
+    // Of the final size from the beginning: growing would leave copies of keys in freed memory.
+    let replaced: usize = edited.edits.iter().map(|edit| edit.replaced.len()).sum();
+    let mut old = Zeroizing::new(String::with_capacity(edited.text.len() + replaced));
     let mut from = 0;
     for edit in &edited.edits {
         old.push_str(edited.text.get(from..edit.offset)?);
@@ -52,6 +93,8 @@ fn undo(edited: &Edited) -> Option<Zeroizing<String>> {
 struct Check<'a> {
     changes: &'a BTreeMap<usize, Change<'a>>,
     texts: &'a [Zeroizing<String>],
+    /// Replaced values that are not read as they should.
+    values: RefCell<Vec<(usize, String)>>,
 }
 
 impl Check<'_> {
@@ -111,7 +154,13 @@ impl Check<'_> {
                     let set = change.and_then(|c| c.set.iter().find(|(n, _)| *n == number));
                     match (fill, set) {
                         (Some((_, addition)), _) => self.is(&addition.value, &entry.value, &path)?,
-                        (_, Some((_, value))) => self.is_set(value, &entry.value, &path)?,
+                        (_, Some((_, value))) => {
+                            let properties = (old.value.anchor, &old.value.tag);
+                            let same = properties == (entry.value.anchor, &entry.value.tag);
+                            if !same || self.is_set(value, &entry.value, &path).is_err() {
+                                self.values.borrow_mut().push((old.key.start.offset, path));
+                            }
+                        }
                         _ => self.same(&old.value, &entry.value, &path)?,
                     }
                 }
@@ -153,10 +202,11 @@ impl Check<'_> {
                         self.is(value, &entry.value, &format!("{path}.{key}"))
                     });
             }
-            (Value::Text(number), Kind::Scalar { value, .. }) => {
-                let wanted = self.texts.get(*number).map(|text| text.trim_end());
-                wanted.is_some() && value.strip_suffix('\n') == wanted
-            }
+            (Value::Text(number), Kind::Scalar { value, .. }) => match self.texts.get(*number) {
+                Some(wanted) if is_sealed(wanted) => value == wanted,
+                Some(wanted) => value.strip_suffix('\n') == Some(wanted.trim_end()),
+                None => false,
+            },
             (Value::Word(word), Kind::Scalar { value, .. }) => value.as_str() == word,
             _ => false,
         };

@@ -1,10 +1,13 @@
 //! A folder with client files, the real program, and what it must leave true.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -68,6 +71,20 @@ impl Sandbox {
         assert_eq!(ran.code, 0, "{}", ran.err);
         serde_json::from_str(&ran.out).unwrap()
     }
+}
+
+/// The made-up client of the tests with all its keys, which are made once.
+pub(crate) fn xyz() -> Sandbox {
+    static TEXTS: OnceLock<[String; 2]> = OnceLock::new();
+    let [top, more] = TEXTS.get_or_init(|| {
+        let sandbox = Sandbox::with(&[
+            ("xyz.yaml", include_str!("../data/xyz.yaml")),
+            ("xyz/more.yaml", include_str!("../data/xyz/more.yaml")),
+        ]);
+        sandbox.report(&["xyz.yaml"]);
+        ["xyz.yaml", "xyz/more.yaml"].map(|name| sandbox.read(name))
+    });
+    Sandbox::with(&[("xyz.yaml", top), ("xyz/more.yaml", more)])
 }
 
 /// What a run of the program gave.

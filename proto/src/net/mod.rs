@@ -11,6 +11,7 @@
 mod channel;
 mod connect;
 mod error;
+mod host;
 mod options;
 mod requester;
 mod subscriber;
@@ -20,6 +21,7 @@ mod tests;
 pub use channel::Channel;
 pub use connect::{Dialled, accept, connect, dial};
 pub use error::NetError;
+pub use host::{Host, HostError};
 pub use options::Options;
 pub use requester::Requester;
 pub use subscriber::Subscriber;

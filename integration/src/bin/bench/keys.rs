@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use integration::Progress;
 use pki_tools::generate::{self, Options};
+use pki_tools::seal::Keyring;
 
 use crate::memory;
 use crate::report::Row;
@@ -147,13 +148,19 @@ struct Making {
 fn making(file: &PathBuf) -> anyhow::Result<Making> {
     let span = Mutex::new((None, None, 0));
     let start = Instant::now();
-    generate::run(std::slice::from_ref(file), &Options::default(), &|done, total| {
-        let mut span = span.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = Instant::now();
-        span.0.get_or_insert(now);
-        span.1 = Some(now);
-        span.2 = total.max(done);
-    })?;
+    let keyring = Keyring::none();
+    generate::run(
+        std::slice::from_ref(file),
+        &Options::default(),
+        &keyring,
+        &|done, total| {
+            let mut span = span.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let now = Instant::now();
+            span.0.get_or_insert(now);
+            span.1 = Some(now);
+            span.2 = total.max(done);
+        },
+    )?;
     let all = start.elapsed();
     let (first, last, made) = span
         .into_inner()
