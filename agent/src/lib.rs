@@ -6,10 +6,12 @@
 
 pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod exit;
 mod link;
 pub mod locate;
 pub mod master;
+mod permission;
 pub mod probe;
 pub mod state;
 mod traffic;

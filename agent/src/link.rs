@@ -20,6 +20,15 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
 pub type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
 
+/// Why a publish has no answer.
+#[derive(Debug)]
+pub enum Unanswered<E> {
+    /// Not a byte of it has left: nothing has happened, and nothing will.
+    Unsent(E),
+    /// It may have happened, or may happen yet.
+    Lost(E),
+}
+
 /// A request connection, made anew where that helps.
 pub(crate) struct Link<'a> {
     master: &'a MasterConfig,
@@ -87,15 +96,24 @@ impl<'a> Link<'a> {
     }
 
     /// Sends a publish, once, in our turn.
-    pub(crate) async fn publish(&mut self, request: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, NetError> {
+    pub(crate) async fn publish(
+        &mut self,
+        request: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Unanswered<NetError>> {
         if let Some(turn) = &self.turn {
             turn.begin();
         }
-        let reply = self.requester.request(request, deadline).await?;
+        let sent = self.requester.sent();
+        let reply = match self.requester.request(request, deadline).await {
+            Ok(reply) => Ok(reply),
+            Err(error) if self.requester.sent() == sent => Err(Unanswered::Unsent(error)),
+            Err(error) => return Err(Unanswered::Lost(error)),
+        };
         if let Some(turn) = &self.turn {
             turn.end();
         }
-        Ok(reply)
+        reply
     }
 
     /// Sends a request that does no harm when it is asked twice; `request` makes a fresh one for each try.
@@ -106,6 +124,9 @@ impl<'a> Link<'a> {
     ) -> Result<(A, Vec<u8>), E> {
         let mut patience = FIRST_PATIENCE;
         let mut was_cut = false;
+        if self.requester.is_abandoned() {
+            self.reconnect(deadline).await?;
+        }
         loop {
             let pass = match self.turn {
                 Some(_) => None,
