@@ -219,6 +219,11 @@ impl Report<'_> {
     fn end(&mut self, minion: &MinionId, outcome: Outcome) -> Result<Exit, CliError> {
         match outcome {
             Outcome::Returned(ret) => {
+                if is_cut(&ret.ret) {
+                    self.progress.say(&format!(
+                        "{minion}: parts of the return are missing: it is longer than the minion's max_event_size"
+                    ));
+                }
                 let function = ret.function.as_deref().or(self.function.as_deref());
                 let exit = match success::of(function, &ret.ret, ret.retcode) {
                     Ok(()) => Exit::Done,
@@ -373,4 +378,14 @@ impl Report<'_> {
 fn names(minions: &[MinionId]) -> String {
     let names: Vec<&str> = minions.iter().map(MinionId::as_str).collect();
     names.join(", ")
+}
+
+/// Whether Salt's minion has replaced what is too long for its event bus (`salt/utils/dicttrim.py`).
+fn is_cut(ret: &Value) -> bool {
+    match ret {
+        Value::Raw(text) => text == b"VALUE_TRIMMED",
+        Value::Array(items) => items.iter().any(is_cut),
+        Value::Map(entries) => entries.iter().any(|(_, value)| is_cut(value)),
+        _ => false,
+    }
 }
