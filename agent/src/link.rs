@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::config::MasterConfig;
 use crate::traffic::{NotInTime, Traffic, Turn};
 
-/// How long a request may go unanswered before it is asked again; twice as long each further time.
-const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a small request may go unanswered before it is asked again; twice as long each further time.
+pub(crate) const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
 pub type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
@@ -116,13 +116,14 @@ impl<'a> Link<'a> {
         reply
     }
 
-    /// Sends a request that does no harm when it is asked twice; `request` makes a fresh one for each try.
+    /// Sends a request that does no harm when it is asked twice; `request` makes a fresh one for each try. `patience`
+    /// is how long the first try may go unanswered.
     pub(crate) async fn ask<A, E: From<NetError>>(
         &mut self,
         mut request: impl FnMut() -> Result<(A, Vec<u8>), E>,
+        mut patience: Duration,
         deadline: Instant,
     ) -> Result<(A, Vec<u8>), E> {
-        let mut patience = FIRST_PATIENCE;
         let mut was_cut = false;
         if self.requester.is_abandoned() {
             self.reconnect(deadline).await?;

@@ -22,6 +22,10 @@ const GROWTH: f64 = 1.2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one look, or one connect with sign-in, may take before the master counts as down.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long a runner may take that tells the retcodes.
+const RUNNER: Duration = Duration::from_secs(60);
+/// How often it is called, if there is no answer.
+const RUNNER_TRIES: u32 = 3;
 /// Between two tries to reach a master that is down: the first pause, and the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(4);
@@ -56,6 +60,8 @@ pub(super) struct Home<'a> {
     pub(super) tells_success: TellsSuccess,
     pub(super) findings: UnboundedSender<Finding>,
     pub(super) deadline: Instant,
+    /// How often retcodes were asked for in vain.
+    pub(super) runner_failures: u32,
 }
 
 impl<'a> Home<'a> {
@@ -139,7 +145,7 @@ impl<'a> Home<'a> {
         } else {
             // Others may publish meanwhile: a runner takes its time.
             connection.end_turn();
-            self.retcodes(connection).await
+            self.retcodes(connection).await?
         };
         for (minion, ret) in here {
             self.waiting.retain(|other| *other != minion);
@@ -159,11 +165,17 @@ impl<'a> Home<'a> {
         Ok(())
     }
 
-    /// `pub_ret` has no retcode, so where it matters the job cache is asked, once.
-    async fn retcodes(&self, connection: &mut Connection<'_>) -> Option<CachedJob> {
-        let why = match job_cache::list_job(connection, self.jid, self.patience()).await {
-            Ok(Some(job)) => return Some(job),
+    /// `pub_ret` has no retcode, so where it matters the job cache is asked.
+    async fn retcodes(&mut self, connection: &mut Connection<'_>) -> Result<Option<CachedJob>, Failure> {
+        let deadline = self.deadline.min(Instant::now() + RUNNER);
+        let why = match job_cache::list_job(connection, self.jid, deadline).await {
+            Ok(Some(job)) => return Ok(Some(job)),
             Ok(None) => permission::to_run(connection.id(), LIST_JOB),
+            // A job that failed must not look as if it had succeeded because a master was busy.
+            Err(failure) if self.runner_failures < RUNNER_TRIES => {
+                self.runner_failures = self.runner_failures.saturating_add(1);
+                return Err(failure);
+            }
             Err(failure) => failure.to_string(),
         };
         let name = self.config.masters.get(self.master).map(|master| &master.name);
@@ -171,7 +183,7 @@ impl<'a> Home<'a> {
         self.tell(Finding::Notice(format!(
             "the retcode is not known, success is judged by the return alone: {name}: {why}"
         )));
-        None
+        Ok(None)
     }
 
     fn tell(&self, finding: Finding) {

@@ -121,6 +121,7 @@ impl Watch {
                         tells_success,
                         findings,
                         deadline,
+                        runner_failures: 0,
                     };
                     home.watch(None).await;
                 });
@@ -138,6 +139,7 @@ impl Watch {
                         tells_success: self.tells_success,
                         findings: findings.clone(),
                         deadline: self.deadline,
+                        runner_failures: 0,
                     };
                     home.watch(connection).await;
                 }

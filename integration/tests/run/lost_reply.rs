@@ -9,7 +9,7 @@ use integration::Lab;
 
 use super::once::Once;
 
-/// Between saltfo and `salt1`, on the runner. It forgets the reply to the first publish of a job that saltfo
+/// Between saltfo and a master, on the runner. It forgets the reply to the first publish of a job that saltfo
 /// dispatches, and everything after it on that connection.
 struct Relay {
     child: Child,
@@ -17,9 +17,9 @@ struct Relay {
 }
 
 impl Relay {
-    fn start(lab: &Lab, publications: &str) -> Self {
+    fn start(lab: &Lab, master: &str, publications: &str) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run/relay.py");
-        let address = &lab.host("salt1").unwrap().address;
+        let address = &lab.host(master).unwrap().address;
         let mut child = lab
             .command("runner", lab.salt().python())
             .args([script, &address.to_string(), publications])
@@ -49,7 +49,7 @@ impl Drop for Relay {
 }
 
 pub(crate) fn a_reply_that_is_lost_is_made_up_for_by_the_publication(lab: &Lab) {
-    let relay = Relay::start(lab, "relay");
+    let relay = Relay::start(lab, "salt1", "relay");
     let run = Once::start_with(
         lab,
         "minion01",
@@ -69,13 +69,15 @@ pub(crate) fn a_reply_that_is_lost_is_made_up_for_by_the_publication(lab: &Lab) 
 }
 
 pub(crate) fn a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(lab: &Lab) {
-    let relay = Relay::start(lab, "refuse");
+    let relay = Relay::start(lab, "salt1", "refuse");
     let run = Once::start_with(lab, "minion01", 15, &["--timeout", "90"], Some(&relay.config));
     run.jid();
     assert!(run.said().contains("is lost"), "{}", run.said());
     run.end().has_returned("minion01");
-    // Over before anybody looks: it cannot be known, unless the master may be asked for its jobs.
-    let relay = Relay::start(lab, "refuse");
+}
+
+pub(crate) fn a_job_that_is_over_before_anybody_looks_is_unknown(lab: &Lab) {
+    let relay = Relay::start(lab, "salt1", "refuse");
     let run = Once::start_with(lab, "minion01", 0, &["--timeout", "90"], Some(&relay.config));
     let ended = run.end();
     assert_eq!(ended.code, 7, "{ended:?}");
@@ -84,4 +86,11 @@ pub(crate) fn a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(
         "{ended:?}"
     );
     assert_eq!(ended.wait_for_line(lab), 1);
+}
+
+/// `salt2` lets us look through its jobs.
+pub(crate) fn a_job_that_is_over_is_found_in_the_job_cache_if_that_is_allowed(lab: &Lab) {
+    let relay = Relay::start(lab, "salt2", "refuse");
+    let run = Once::start_with(lab, "minion02", 0, &["--timeout", "90"], Some(&relay.config));
+    run.end().has_returned("minion02");
 }

@@ -31,6 +31,10 @@ fn jobs_on_real_masters() {
             .minion_config("minion01", "cache_jobs: True\n")
             // Salt's minion cuts longer returns, at 1 MiB if nothing is said.
             .minion_config("minion01", "max_event_size: 20000000\n")
+            .master_config(
+                "salt2",
+                "peer_run:\n  '^pipeline\\.xyz$': ['jobs\\.list_jobs?$']\n",
+            )
             .build()
             .unwrap();
         once::write_state(&lab);
@@ -47,6 +51,8 @@ fn jobs_on_real_masters() {
         stopping::a_cancelled_run_kills_the_job_if_told_to(&lab);
         lost_reply::a_reply_that_is_lost_is_made_up_for_by_the_publication(&lab);
         lost_reply::a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(&lab);
+        lost_reply::a_job_that_is_over_before_anybody_looks_is_unknown(&lab);
+        lost_reply::a_job_that_is_over_is_found_in_the_job_cache_if_that_is_allowed(&lab);
         crowd::fifty_at_once_run_once_each(&lab);
     }
 }
