@@ -35,6 +35,8 @@ use watch::Watch;
 
 /// Before the minions are located anew because a publish could not be sent.
 const RETRY: Duration = Duration::from_millis(250);
+/// How often that may happen.
+const TRIES: u32 = 5;
 /// How long a minion may take to render its pillar.
 const PILLAR: Duration = Duration::from_secs(30);
 /// How long minions may take to say that a job was killed.
@@ -46,7 +48,6 @@ const KILL: Duration = Duration::from_secs(10);
 pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSender<Event>) {
     let start = Instant::now();
     let deadline = start + order.timeout;
-    let before = start + order.lookup.min(order.timeout);
     let order = Arc::new(order);
     let mut pending = Vec::new();
     for minion in &order.minions {
@@ -56,28 +57,35 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
         }
     }
     let mut groups = JoinSet::new();
+    let mut tries = TRIES;
     loop {
         if !pending.is_empty() {
-            let left = before.saturating_duration_since(Instant::now());
-            let located = locate::locate(config, &pending, left).await;
-            for (master, minions) in by_master(config, &located, report) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let located = locate::locate(config, &pending, order.lookup.min(left)).await;
+            pending.clear();
+            // Who was not asked is not nowhere.
+            let crowded = located.masters.iter().any(|asked| asked.crowded) && Instant::now() < deadline;
+            for (master, minions) in by_master(config, &located, crowded.then_some(&mut pending), report) {
                 let group = Group {
                     config: Arc::clone(config),
                     order: Arc::clone(&order),
                     master,
                     minions,
-                    before,
                     deadline,
                     report: report.clone(),
                 };
                 groups.spawn(group.run());
             }
-            pending.clear();
+            if !pending.is_empty() {
+                tracing::info!("this host publishes too much there: locating the minions anew");
+                continue;
+            }
         }
         match groups.join_next().await {
             None => return,
             Some(Ok(None)) => {}
-            Some(Ok(Some(unsent))) if Instant::now() + RETRY < before => {
+            Some(Ok(Some(unsent))) if tries > 0 && Instant::now() + RETRY < deadline => {
+                tries -= 1;
                 tracing::info!(why = unsent.why, "nothing was sent: locating the minions anew");
                 sleep(RETRY).await;
                 pending.extend(unsent.minions);
@@ -131,10 +139,11 @@ pub async fn kill(config: &Arc<Config>, jid: &Jid, minions: &[MinionId]) -> Vec<
     located.answers.into_iter().map(said).collect()
 }
 
-/// The minions of each master; reports those that are nowhere.
+/// The minions of each master. Those that are nowhere are put aside for another try, or reported if there is none.
 fn by_master(
     config: &Config,
     located: &Located,
+    mut again: Option<&mut Vec<MinionId>>,
     report: &UnboundedSender<Event>,
 ) -> BTreeMap<usize, Vec<MinionId>> {
     let mut groups: BTreeMap<usize, Vec<MinionId>> = BTreeMap::new();
@@ -145,6 +154,10 @@ fn by_master(
                 .or_default()
                 .push(answer.minion.clone()),
             None => {
+                if let Some(again) = &mut again {
+                    again.push(answer.minion.clone());
+                    continue;
+                }
                 let lines = config.masters.iter().zip(&located.masters).enumerate();
                 let why = lines.map(|(index, (master, asked))| {
                     if answer.unknown_to.contains(&index) {
@@ -175,7 +188,6 @@ struct Group {
     order: Arc<Order>,
     master: usize,
     minions: Vec<MinionId>,
-    before: Instant,
     deadline: Instant,
     report: UnboundedSender<Event>,
 }
@@ -211,7 +223,7 @@ impl Group {
             &self.order.job,
             &self.minions,
             &mark,
-            self.before,
+            Instant::now() + self.order.lookup,
             self.deadline,
             about_to,
         )
@@ -287,11 +299,6 @@ impl Group {
             };
             self.tell(Event::Ended(answer.minion, Outcome::Unsent { exit, why }));
         }
-        // Looking for minions is over; the refresh may have taken longer than that.
-        self.before = self
-            .before
-            .max(Instant::now() + self.order.lookup)
-            .min(self.deadline);
     }
 
     fn tell(&self, event: Event) {

@@ -68,6 +68,8 @@ pub struct Asked {
     pub verdict: Verdict,
     /// From the start of the connect until the sign-in was verified.
     pub latency: Option<Duration>,
+    /// It was not asked for the minions, as other processes of this host were publishing there all the time.
+    pub crowded: bool,
 }
 
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
@@ -261,6 +263,11 @@ impl Board {
         };
         let masters = self.masters.into_iter().map(|line| Asked {
             latency: line.latency,
+            crowded: match line.stage {
+                Stage::AwaitingTurn => true,
+                Stage::SigningIn => line.held_up,
+                _ => false,
+            },
             verdict: line
                 .verdict
                 .unwrap_or_else(|| line.stage.verdict(&until, late, line.held_up)),

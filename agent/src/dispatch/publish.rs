@@ -33,27 +33,27 @@ pub(super) enum Sent<'a> {
     Refused(String),
 }
 
-/// Signs in, waits for the turn and publishes. `before` is when nothing may leave any more.
+/// Signs in, waits for the turn and publishes. Signing in may take until `signed_in`.
 pub(super) async fn publish<'a>(
     config: &'a Config,
     master: &'a MasterConfig,
     job: &Job,
     minions: &[MinionId],
     mark: &Mark,
-    before: Instant,
+    signed_in: Instant,
     deadline: Instant,
     about_to: impl FnOnce(),
 ) -> Sent<'a> {
     let connection = async {
-        let dialled = master::dial(master, before).await?;
-        Connection::sign_in(config, master, dialled, &|_| {}, before).await
+        let dialled = master::dial(master, signed_in).await?;
+        Connection::sign_in(config, master, dialled, &|_| {}, signed_in).await
     };
-    let (connection, mut witness) = tokio::join!(connection, Witness::call(master, before));
+    let (connection, mut witness) = tokio::join!(connection, Witness::call(master, signed_in));
     let mut connection = match connection {
         Ok(connection) => connection,
         Err(failure) => return Sent::Unsent(failure.verdict(false)),
     };
-    if let Err(failure) = connection.take_turn(before).await {
+    if let Err(failure) = connection.take_turn(deadline).await {
         return Sent::Unsent(failure.verdict(true));
     }
     let mut publications = connection.publications(Signatures::Required);

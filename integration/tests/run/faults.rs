@@ -22,10 +22,14 @@ fn bring_back(lab: &Lab) {
     }
 }
 
-fn start(lab: &Lab, minion: &str, seconds: u32, timeout: &str) -> Once {
-    let run = Once::start(lab, minion, seconds, &["--timeout", timeout]);
-    run.jid();
-    run
+/// Starts the state on both, and waits until it runs: without its master a minion would have no state to run.
+fn on_both(lab: &Lab, seconds: u32, timeout: &str) -> [Once; 2] {
+    let runs =
+        ["minion01", "minion02"].map(|minion| Once::start(lab, minion, seconds, &["--timeout", timeout]));
+    for run in &runs {
+        run.has_begun(lab);
+    }
+    runs
 }
 
 /// Whatever else: not twice, and what is not known is called that.
@@ -38,7 +42,7 @@ fn is_honest(ended: &Ended, lab: &Lab) {
 }
 
 pub(crate) fn the_cable_of_the_runner_is_cut_for_ten_seconds(lab: &Lab) {
-    let (kept, unkept) = (start(lab, "minion01", 2, "90"), start(lab, "minion02", 2, "90"));
+    let [kept, unkept] = on_both(lab, 4, "90");
     lab.cut("runner").unwrap();
     sleep(OUT);
     lab.mend("runner").unwrap();
@@ -47,7 +51,7 @@ pub(crate) fn the_cable_of_the_runner_is_cut_for_ten_seconds(lab: &Lab) {
 }
 
 pub(crate) fn the_cable_of_the_master_is_cut_for_ten_seconds(lab: &Lab) {
-    let (kept, unkept) = (start(lab, "minion01", 2, "120"), start(lab, "minion02", 2, "120"));
+    let [kept, unkept] = on_both(lab, 4, "120");
     lab.master(MASTER).unwrap().cut().unwrap();
     sleep(OUT);
     lab.master(MASTER).unwrap().mend().unwrap();
@@ -57,7 +61,7 @@ pub(crate) fn the_cable_of_the_master_is_cut_for_ten_seconds(lab: &Lab) {
 }
 
 pub(crate) fn the_master_hangs_for_a_while(lab: &Lab) {
-    let (kept, unkept) = (start(lab, "minion01", 2, "120"), start(lab, "minion02", 2, "120"));
+    let [kept, unkept] = on_both(lab, 4, "120");
     lab.master(MASTER).unwrap().hang().unwrap();
     sleep(Duration::from_secs(6));
     lab.master(MASTER).unwrap().resume().unwrap();
@@ -67,7 +71,8 @@ pub(crate) fn the_master_hangs_for_a_while(lab: &Lab) {
 }
 
 pub(crate) fn the_master_hangs_for_good(lab: &Lab) {
-    let run = Once::start(lab, "minion01", 2, &["--timeout", "15"]);
+    let run = Once::start(lab, "minion01", 4, &["--timeout", "20"]);
+    run.has_begun(lab);
     let jid = run.jid();
     lab.master(MASTER).unwrap().hang().unwrap();
     let ended = run.end();
@@ -76,7 +81,7 @@ pub(crate) fn the_master_hangs_for_good(lab: &Lab) {
         ended.stderr.contains(&jid) && ended.stderr.contains("salt1.xyz.example"),
         "{ended:?}"
     );
-    assert!(ended.took < Duration::from_secs(25), "{ended:?}");
+    assert!(ended.took < Duration::from_secs(30), "{ended:?}");
     assert_eq!(ended.wait_for_line(lab), 1);
     lab.master(MASTER).unwrap().resume().unwrap();
     bring_back(lab);
@@ -86,8 +91,7 @@ pub(crate) fn the_master_hangs_for_good(lab: &Lab) {
 }
 
 pub(crate) fn the_minion_restarts(lab: &Lab) {
-    let runs =
-        [("minion01", 600), ("minion02", 600)].map(|(minion, seconds)| start(lab, minion, seconds, "300"));
+    let runs = on_both(lab, 600, "300");
     for minion in ["minion01", "minion02"] {
         lab.minion(minion).unwrap().kill().unwrap();
         lab.minion(minion).unwrap().start().unwrap();
@@ -103,7 +107,7 @@ pub(crate) fn the_minion_restarts(lab: &Lab) {
 }
 
 pub(crate) fn the_master_restarts(lab: &Lab) {
-    let (kept, unkept) = (start(lab, "minion01", 2, "120"), start(lab, "minion02", 2, "120"));
+    let [kept, unkept] = on_both(lab, 4, "120");
     lab.master(MASTER).unwrap().kill().unwrap();
     lab.master(MASTER).unwrap().start().unwrap();
     kept.end().has_returned("minion01");
@@ -112,7 +116,7 @@ pub(crate) fn the_master_restarts(lab: &Lab) {
 }
 
 pub(crate) fn the_master_is_killed_and_the_minions_fail_over(lab: &Lab) {
-    let (kept, unkept) = (start(lab, "minion01", 3, "200"), start(lab, "minion02", 3, "200"));
+    let [kept, unkept] = on_both(lab, 4, "200");
     lab.master(MASTER).unwrap().kill().unwrap();
     kept.end().has_returned("minion01");
     is_honest(&unkept.end(), lab);

@@ -15,11 +15,11 @@ use serde_json::Value as Json;
 /// How long the journal line may take: a minion that has just been moved may not hear the first publication.
 const JOURNAL: Duration = Duration::from_secs(30);
 
-/// Waits, then writes a line.
+/// Leaves a mark, waits, then writes a line.
 const STATE: &str = "\
 wait:
   cmd.run:
-    - name: sleep {{ pillar['seconds'] }}
+    - name: touch {{ pillar['file'] }}.began; sleep {{ pillar['seconds'] }}
 line:
   cmd.run:
     - name: echo line >> {{ pillar['file'] }}
@@ -128,6 +128,14 @@ impl Once {
             assert!(Instant::now() < until, "no journal line: {said}");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Waits until the minion has all that it needs from its master, and the state runs.
+    pub(crate) fn has_begun(&self, lab: &Lab) {
+        self.jid();
+        let mark = self.file.with_extension("began");
+        lab.wait_for("the state has begun", JOURNAL, || Ok(mark.exists().then_some(())))
+            .unwrap_or_else(|error| panic!("{error:#}: {}", self.said()));
     }
 
     /// SIGTERM, as a cancelled pipeline sends it.
