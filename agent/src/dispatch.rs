@@ -30,7 +30,7 @@ pub use outcome::{Doing, Event, Outcome, Return, Unknown};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::locate::{self, Located, Question};
-use publish::Sent;
+use publish::{Publish, Sent};
 use watch::Watch;
 
 /// Before the minions are located anew because a publish could not be sent.
@@ -217,17 +217,15 @@ impl Group {
                 mark: mark.clone(),
             });
         };
-        let sent = publish::publish(
-            &config,
+        let publish = Publish {
+            config: &config,
             master,
-            &self.order.job,
-            &self.minions,
-            &mark,
-            Instant::now() + self.order.lookup,
-            self.deadline,
-            about_to,
-        )
-        .await;
+            job: &self.order.job,
+            minions: &self.minions,
+            mark: &mark,
+        };
+        let signed_in = self.deadline.min(Instant::now() + self.order.lookup);
+        let sent = publish.send(signed_in, self.deadline, about_to).await;
         let watch = Watch {
             config: Arc::clone(&self.config),
             home: Some(self.master),
@@ -245,7 +243,7 @@ impl Group {
                     minions: self.minions.clone(),
                     jid: jid.clone(),
                 });
-                watch.watch(&jid, Some(connection)).await;
+                watch.watch(&jid, Some(*connection)).await;
                 None
             }
             Sent::Lost { why } => {

@@ -179,3 +179,120 @@ impl Evidence {
             .then(|| format!("{it}: it never heard of the job, or the job died, or its return got lost"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: usize = 0;
+
+    struct Trial {
+        evidence: Evidence,
+        start: Instant,
+    }
+
+    impl Trial {
+        /// A job at a master that answers.
+        fn new() -> Self {
+            let start = Instant::now();
+            let mut evidence = Evidence::new(&[minion()], &[HOME]);
+            evidence.is_up(HOME, true, start);
+            Self { evidence, start }
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        fn idle(&mut self, seconds: u64, through: usize, kept: Kept) {
+            let at = self.at(seconds);
+            self.evidence.is_idle(&minion(), through, kept, at);
+        }
+
+        /// The whole second in which it is given up.
+        fn hopeless(&self) -> Option<u64> {
+            (0..300).find(|second| !self.evidence.hopeless(self.at(*second)).is_empty())
+        }
+    }
+
+    fn minion() -> MinionId {
+        MinionId::parse("minion01").unwrap()
+    }
+
+    #[test]
+    fn a_minion_that_runs_the_job_or_says_nothing_is_waited_for() {
+        let mut trial = Trial::new();
+        assert_eq!(trial.hopeless(), None);
+        trial.idle(3, HOME, Kept::Unknown);
+        // Once: the return may be on its way.
+        assert_eq!(trial.hopeless(), None);
+        trial.idle(4, HOME, Kept::Unknown);
+        trial.evidence.is_running(&minion());
+        assert_eq!(trial.hopeless(), None);
+    }
+
+    #[test]
+    fn a_return_that_should_be_there_is_not_waited_for_long() {
+        let mut trial = Trial::new();
+        trial.idle(3, HOME, Kept::Unknown);
+        trial.idle(4, HOME, Kept::Unknown);
+        assert_eq!(trial.hopeless(), Some(3 + STEADY.as_secs()));
+    }
+
+    #[test]
+    fn a_minion_that_would_have_kept_the_result_is_believed_at_once() {
+        let mut trial = Trial::new();
+        trial.idle(3, HOME, Kept::Nothing);
+        trial.idle(4, HOME, Kept::Nothing);
+        assert_eq!(trial.hopeless(), Some(4));
+    }
+
+    #[test]
+    fn after_a_gap_the_minion_may_try_again() {
+        let mut trial = Trial::new();
+        assert!(trial.evidence.is_down(HOME));
+        assert!(!trial.evidence.is_down(HOME));
+        trial.idle(3, 1, Kept::Unknown);
+        trial.idle(4, 1, Kept::Unknown);
+        let at = trial.at(10);
+        trial.evidence.is_up(HOME, true, at);
+        assert_eq!(trial.hopeless(), Some(10 + AFTER_A_GAP.as_secs()));
+    }
+
+    #[test]
+    fn a_minion_that_hangs_on_another_master_now_may_still_deliver() {
+        let mut trial = Trial::new();
+        trial.idle(3, 1, Kept::Unknown);
+        trial.idle(4, 1, Kept::Unknown);
+        assert_eq!(trial.hopeless(), Some(3 + AFTER_A_GAP.as_secs()));
+    }
+
+    #[test]
+    fn a_master_that_may_have_the_return_is_waited_for() {
+        let mut trial = Trial::new();
+        trial.evidence.is_down(HOME);
+        trial.idle(3, 1, Kept::Unknown);
+        trial.idle(4, 1, Kept::Unknown);
+        assert_eq!(trial.hopeless(), Some(3 + DOWN.as_secs()));
+    }
+
+    #[test]
+    fn the_master_that_knows_the_job_is_the_one_to_ask() {
+        let mut evidence = Evidence::new(&[minion()], &[0, 1]);
+        let now = Instant::now();
+        evidence.is_up(0, false, now);
+        evidence.is_up(1, true, now);
+        assert_eq!((evidence.up(), evidence.telling()), (vec![1], vec![1]));
+        // It fails inside: it does not forget.
+        evidence.is_up(1, false, now);
+        assert_eq!(evidence.telling(), [1]);
+    }
+
+    #[test]
+    fn who_has_returned_is_done_with() {
+        let mut trial = Trial::new();
+        assert!(trial.evidence.is_done(&minion()));
+        assert!(!trial.evidence.is_done(&minion()));
+        assert!(trial.evidence.waiting().is_empty());
+    }
+}

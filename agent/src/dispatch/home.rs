@@ -107,7 +107,7 @@ impl<'a> Home<'a> {
             sleep(retry).await;
             retry = (retry * 2).min(LONGEST_RETRY);
         }
-        pending().await
+        pending::<()>().await;
     }
 
     async fn connect(&self) -> Result<Connection<'a>, Failure> {

@@ -24,7 +24,10 @@ const LOOK_OUT: Duration = Duration::from_secs(5);
 /// What became of it.
 pub(super) enum Sent<'a> {
     /// The master published it.
-    Published { jid: Jid, connection: Connection<'a> },
+    Published {
+        jid: Jid,
+        connection: Box<Connection<'a>>,
+    },
     /// It may have been published, and nobody says under which jid.
     Lost { why: String },
     /// Nothing was published, and nothing will be.
@@ -33,82 +36,105 @@ pub(super) enum Sent<'a> {
     Refused(String),
 }
 
-/// Signs in, waits for the turn and publishes. Signing in may take until `signed_in`.
-pub(super) async fn publish<'a>(
-    config: &'a Config,
-    master: &'a MasterConfig,
-    job: &Job,
-    minions: &[MinionId],
-    mark: &Mark,
-    signed_in: Instant,
-    deadline: Instant,
-    about_to: impl FnOnce(),
-) -> Sent<'a> {
-    let connection = async {
-        let dialled = master::dial(master, signed_in).await?;
-        Connection::sign_in(config, master, dialled, &|_| {}, signed_in).await
-    };
-    let (connection, mut witness) = tokio::join!(connection, Witness::call(master, signed_in));
-    let mut connection = match connection {
-        Ok(connection) => connection,
-        Err(failure) => return Sent::Unsent(failure.verdict(false)),
-    };
-    if let Err(failure) = connection.take_turn(deadline).await {
-        return Sent::Unsent(failure.verdict(true));
-    }
-    let mut publications = connection.publications(Signatures::Required);
-    let command = Command::MinionPub {
-        function: job.function.as_str(),
-        arguments: &job.arguments,
-        minions,
-        mark: Some(mark),
-    };
-    let deadline = deadline.min(Instant::now() + LONGEST_REPLY);
-    about_to();
-    let (answer, seen) = {
-        let answer = connection.publish_unrepeatable(&command, deadline);
-        tokio::pin!(answer);
-        let sight = async {
-            let seen = match &mut witness {
-                Some(witness) => witness.sees(&mut publications, mark, deadline).await,
-                None => None,
+/// A publish to be.
+pub(super) struct Publish<'a> {
+    pub(super) config: &'a Config,
+    pub(super) master: &'a MasterConfig,
+    pub(super) job: &'a Job,
+    pub(super) minions: &'a [MinionId],
+    pub(super) mark: &'a Mark,
+}
+
+impl<'a> Publish<'a> {
+    /// Signs in, which may take until `signed_in`, waits for the turn and publishes; `about_to` is called before
+    /// anything leaves.
+    pub(super) async fn send(
+        self,
+        signed_in: Instant,
+        deadline: Instant,
+        about_to: impl FnOnce(),
+    ) -> Sent<'a> {
+        let Self {
+            config,
+            master,
+            job,
+            minions,
+            mark,
+        } = self;
+        let connection = async {
+            let dialled = master::dial(master, signed_in).await?;
+            Connection::sign_in(config, master, dialled, &|_| {}, signed_in).await
+        };
+        let (connection, mut witness) = tokio::join!(connection, Witness::call(master, signed_in));
+        let mut connection = match connection {
+            Ok(connection) => connection,
+            Err(failure) => return Sent::Unsent(failure.verdict(false)),
+        };
+        if let Err(failure) = connection.take_turn(deadline).await {
+            return Sent::Unsent(failure.verdict(true));
+        }
+        let mut publications = connection.publications(Signatures::Required);
+        let command = Command::MinionPub {
+            function: job.function.as_str(),
+            arguments: &job.arguments,
+            minions,
+            mark: Some(mark),
+        };
+        let deadline = deadline.min(Instant::now() + LONGEST_REPLY);
+        about_to();
+        let (answer, seen) = {
+            let answer = connection.publish_unrepeatable(&command, deadline);
+            tokio::pin!(answer);
+            let sight = async {
+                let seen = match &mut witness {
+                    Some(witness) => witness.sees(&mut publications, mark, deadline).await,
+                    None => None,
+                };
+                match seen {
+                    Some(jid) => jid,
+                    // Its connection broke: the reply is all there can be.
+                    None => pending().await,
+                }
             };
-            match seen {
-                Some(jid) => jid,
-                // Its connection broke: the reply is all there can be.
-                None => pending().await,
+            tokio::select! {
+                biased;
+                answer = &mut answer => (Some(answer), None),
+                jid = sight => (timeout_at(Instant::now() + AFTER_SIGHT, answer).await.ok(), Some(jid)),
             }
         };
-        tokio::select! {
-            biased;
-            answer = &mut answer => (Some(answer), None),
-            jid = sight => (timeout_at(Instant::now() + AFTER_SIGHT, answer).await.ok(), Some(jid)),
+        let lost = match answer {
+            Some(Ok(reply)) => match judge(&reply, config.identity.id(), job) {
+                Judged::Published(jid) => {
+                    return Sent::Published {
+                        jid,
+                        connection: Box::new(connection),
+                    };
+                }
+                Judged::Unsent(verdict) => return Sent::Unsent(verdict),
+                Judged::Refused(why) => return Sent::Refused(why),
+                Judged::Unknown(why) => why,
+            },
+            Some(Err(Unanswered::Unsent(failure))) => return Sent::Unsent(failure.verdict(true)),
+            Some(Err(Unanswered::Lost(failure))) => failure.to_string(),
+            None => "the reply to the publish is late".to_owned(),
+        };
+        let seen = match (seen, &mut witness) {
+            (None, Some(witness)) => {
+                let until = Instant::now() + LOOK_OUT;
+                witness.sees(&mut publications, mark, until).await
+            }
+            (seen, _) => seen,
+        };
+        match seen {
+            Some(jid) => {
+                tracing::info!(%jid, why = lost, "the publication was seen, its reply was not");
+                Sent::Published {
+                    jid,
+                    connection: Box::new(connection),
+                }
+            }
+            None => Sent::Lost { why: lost },
         }
-    };
-    let lost = match answer {
-        Some(Ok(reply)) => match judge(&reply, config.identity.id(), job) {
-            Judged::Published(jid) => return Sent::Published { jid, connection },
-            Judged::Unsent(verdict) => return Sent::Unsent(verdict),
-            Judged::Refused(why) => return Sent::Refused(why),
-            Judged::Unknown(why) => why,
-        },
-        Some(Err(Unanswered::Unsent(failure))) => return Sent::Unsent(failure.verdict(true)),
-        Some(Err(Unanswered::Lost(failure))) => failure.to_string(),
-        None => "the reply to the publish is late".to_owned(),
-    };
-    let seen = match (seen, &mut witness) {
-        (None, Some(witness)) => {
-            let until = Instant::now() + LOOK_OUT;
-            witness.sees(&mut publications, mark, until).await
-        }
-        (seen, _) => seen,
-    };
-    match seen {
-        Some(jid) => {
-            tracing::info!(%jid, why = lost, "the publication was seen, its reply was not");
-            Sent::Published { jid, connection }
-        }
-        None => Sent::Lost { why: lost },
     }
 }
 
