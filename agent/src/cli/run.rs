@@ -22,8 +22,8 @@ use crate::exit::Exit;
 use cancel::Signals;
 use progress::Progress;
 
-/// How long to look for the minions.
-const LOOKUP: Duration = Duration::from_secs(15);
+/// How long to look for the minions. One that is busy may take long; one that is down is noticed this late.
+const LOOKUP: Duration = Duration::from_secs(30);
 /// How long to wait for returns, if nothing is said: a job that died is noticed long before.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -225,7 +225,7 @@ impl Report<'_> {
                     ));
                 }
                 let function = ret.function.as_deref().or(self.function.as_deref());
-                let exit = match success::of(function, &ret.ret, ret.retcode) {
+                let exit = match success::of(function, &ret.ret, ret.retcode.as_ref()) {
                     Ok(()) => Exit::Done,
                     Err(why) => {
                         self.progress.say(&format!("{minion}: failed: {why}"));

@@ -158,7 +158,7 @@ impl<'a> Home<'a> {
                     .or(self.function)
                     .map(str::to_owned),
                 ret,
-                retcode: found.and_then(|found| found.retcode),
+                retcode: found.and_then(|found| found.retcode).cloned(),
             };
             self.tell(Finding::Return(minion, ret));
         }

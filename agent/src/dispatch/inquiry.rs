@@ -111,7 +111,7 @@ impl Inquiry {
                                 jid: self.jid.clone(),
                                 function: job.function().map(str::to_owned),
                                 ret: found.ret.clone(),
-                                retcode: found.retcode,
+                                retcode: found.retcode.cloned(),
                             };
                             answers.returns.push((minion.clone(), ret));
                         }
@@ -164,7 +164,7 @@ impl Inquiry {
             jid: self.jid.clone(),
             function: kept.get("fun").and_then(Value::as_text).map(str::to_owned),
             ret: kept.get("return")?.clone(),
-            retcode: kept.get("retcode").and_then(job_cache::retcode),
+            retcode: kept.get("retcode").cloned(),
         })
     }
 }

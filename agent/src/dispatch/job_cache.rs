@@ -19,7 +19,7 @@ pub(super) struct CachedJob(Value);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CachedReturn<'a> {
     pub(super) ret: &'a Value,
-    pub(super) retcode: Option<i64>,
+    pub(super) retcode: Option<&'a Value>,
 }
 
 /// Looks a job up: none if `peer_run:` does not allow it.
@@ -76,17 +76,8 @@ impl CachedJob {
         let result = self.0.get("Result")?.get(minion.as_str())?;
         Some(CachedReturn {
             ret: result.get("return")?,
-            retcode: result.get("retcode").and_then(retcode),
+            retcode: result.get("retcode"),
         })
-    }
-}
-
-/// A retcode as a module may set it: a number, or true and false in its place.
-pub(super) fn retcode(value: &Value) -> Option<i64> {
-    match *value {
-        Value::Int(code) => Some(code),
-        Value::Bool(failed) => Some(i64::from(failed)),
-        _ => None,
     }
 }
 
@@ -108,7 +99,10 @@ mod tests {
         ]));
         assert_eq!(job.function(), Some("cmd.run"));
         let found = job.of(&minion).unwrap();
-        assert_eq!((found.ret, found.retcode), (&Value::text("x"), Some(3)));
+        assert_eq!(
+            (found.ret, found.retcode),
+            (&Value::text("x"), Some(&Value::Int(3)))
+        );
         assert_eq!(job.of(&MinionId::parse("minion02").unwrap()), None);
     }
 

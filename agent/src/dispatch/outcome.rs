@@ -78,8 +78,8 @@ pub struct Return {
     pub function: Option<String>,
     /// What the function returned.
     pub ret: Value,
-    /// Where it was asked for, or the source told it.
-    pub retcode: Option<i64>,
+    /// Where it was asked for, or the source told it. Most are integers; a command that ran out of time has `None`.
+    pub retcode: Option<Value>,
 }
 
 /// What is known of a job without a return.

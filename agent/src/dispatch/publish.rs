@@ -10,12 +10,17 @@ use tokio::time::{Instant, timeout_at};
 use super::job::Job;
 use super::witness::Witness;
 use crate::config::{Config, MasterConfig};
-use crate::master::{self, Connection, Unanswered};
+use crate::master::{self, Connection, Failure, Unanswered};
 use crate::permission;
 use crate::state::{State, Verdict};
 
 /// A master whose workers wait for each other answers after 90 s at the latest (3008: three tries of 30 s).
 const LONGEST_REPLY: Duration = Duration::from_secs(100);
+/// A connection that waited for its turn longer than this is tried with a harmless request first: what is lost on a
+/// connection that broke meanwhile, or under a key that changed, could not be told from a job that runs.
+const STALE: Duration = Duration::from_secs(1);
+/// How long that may take.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Once the publication was seen, the reply can only be lost or late, and is needed no more.
 const AFTER_SIGHT: Duration = Duration::from_secs(2);
 /// How long the publication is looked out for when the reply is lost.
@@ -70,7 +75,16 @@ impl<'a> Publish<'a> {
             Ok(connection) => connection,
             Err(failure) => return Sent::Unsent(failure.verdict(false)),
         };
-        if let Err(failure) = connection.take_turn(deadline).await {
+        let turn = async {
+            let began = Instant::now();
+            connection.take_turn(deadline).await?;
+            if began.elapsed() > STALE {
+                let until = deadline.min(Instant::now() + ANSWER);
+                connection.ask(&Command::FileEnvs, until).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        if let Err(failure) = turn.await {
             return Sent::Unsent(failure.verdict(true));
         }
         let mut publications = connection.publications(Signatures::Required);

@@ -11,9 +11,12 @@ pub(super) fn tells(function: Option<&str>, ret: &Value) -> bool {
 }
 
 /// The reason, if the job failed.
-pub(super) fn of(function: Option<&str>, ret: &Value, retcode: Option<i64>) -> Result<(), String> {
-    if let Some(code) = retcode.filter(|code| *code != 0) {
-        return Err(format!("retcode {code}"));
+pub(super) fn of(function: Option<&str>, ret: &Value, retcode: Option<&Value>) -> Result<(), String> {
+    // In Python, `False == 0`.
+    match retcode {
+        None | Some(Value::Int(0) | Value::Bool(false)) => {}
+        Some(Value::Int(code)) => return Err(format!("retcode {code}")),
+        Some(_) => return Err("it has no retcode".to_owned()),
     }
     if !function.is_some_and(|function| function.starts_with("state.")) {
         return Ok(());
