@@ -237,7 +237,20 @@ impl Group {
             report: self.report.clone(),
         };
         match sent {
-            Sent::Published { jid, connection } => {
+            Sent::Published {
+                jid,
+                again,
+                connection,
+            } => {
+                if !again.is_empty() {
+                    let jids: Vec<&str> = again.iter().map(Jid::as_str).collect();
+                    self.tell(Event::Notice(format!(
+                        "{} was asked once, and has published the job again by itself: jid {}; add \
+                         `request_channel_tries: 1` to its configuration",
+                        master.name,
+                        jids.join(", ")
+                    )));
+                }
                 self.tell(Event::Published {
                     master: self.master,
                     minions: self.minions.clone(),

@@ -10,12 +10,10 @@ use proto::session::{CannotEncrypt, ReplyError, Session};
 use tokio::time::Instant;
 
 use crate::config::{Config, MasterConfig};
-use crate::link::{self, FIRST_PATIENCE, Link};
+use crate::link::{self, Link, Manner};
 pub use crate::link::{HeldUp, Unanswered};
 use crate::state::{State, Verdict};
 
-/// How long a runner may take before it is called again. On a busy machine it takes seconds.
-const RUNNER_PATIENCE: Duration = Duration::from_secs(30);
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
 const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
 
@@ -238,12 +236,14 @@ impl<'a> Connection<'a> {
                 .session
                 .request(command, now().saturating_add(ahead), &mut rand::rng())?)
         };
-        let patience = match command {
-            // Asked again, it would only be slower: another worker would load all of Salt's modules, too.
-            Command::MinionRunner { .. } => RUNNER_PATIENCE,
-            _ => FIRST_PATIENCE,
+        let (manner, _turn) = match command {
+            Command::MinionRunner { .. } => {
+                let turn = self.link.runner_turn(deadline).await;
+                (Manner::RUNNER, Some(turn.map_err(|_| Failure::NoTurn)?))
+            }
+            _ => (Manner::SMALL, None),
         };
-        let (awaited, reply) = self.link.ask(request, patience, deadline).await?;
+        let (awaited, reply) = self.link.ask(request, manner, deadline).await?;
         Ok(self.session.open(&awaited, &reply)?)
     }
 
@@ -289,7 +289,7 @@ async fn authenticate(
             &mut rand::rng(),
         ))
     };
-    let (sign_in, reply) = link.ask(request, FIRST_PATIENCE, deadline).await?;
+    let (sign_in, reply) = link.ask(request, Manner::SMALL, deadline).await?;
     Ok(sign_in.finish(&reply, &mut rand::rng())?)
 }
 

@@ -6,6 +6,7 @@ use proto::message::MinionId;
 use tokio::time::Instant;
 
 use super::inquiry::Kept;
+use super::outcome::Return;
 
 /// A minion must have said so twice: between the end of a job and its return there is a moment in which neither is
 /// to be seen.
@@ -30,6 +31,8 @@ pub(super) struct Evidence {
 struct Line {
     minion: MinionId,
     idle: Option<Idle>,
+    /// The return is there, without a retcode.
+    here: Option<Return>,
 }
 
 /// A minion that does not run the job.
@@ -55,6 +58,7 @@ impl Evidence {
         let line = |minion: &MinionId| Line {
             minion: minion.clone(),
             idle: None,
+            here: None,
         };
         let place = |&master: &usize| Place {
             master,
@@ -68,9 +72,30 @@ impl Evidence {
         }
     }
 
-    /// The minions without a return.
+    /// The minions without a return, or without its retcode.
     pub(super) fn waiting(&self) -> Vec<MinionId> {
         self.minions.iter().map(|line| line.minion.clone()).collect()
+    }
+
+    /// The minions without a return.
+    pub(super) fn missing(&self) -> Vec<MinionId> {
+        let missing = self.minions.iter().filter(|line| line.here.is_none());
+        missing.map(|line| line.minion.clone()).collect()
+    }
+
+    /// The return is there; its retcode may follow.
+    pub(super) fn is_here(&mut self, minion: &MinionId, ret: &Return) {
+        for line in self.minions.iter_mut().filter(|line| line.minion == *minion) {
+            line.here = Some(ret.clone());
+        }
+    }
+
+    /// The return of a minion whose retcode did not follow.
+    pub(super) fn take_here(&mut self, minion: &MinionId) -> Option<Return> {
+        self.minions
+            .iter_mut()
+            .find(|line| line.minion == *minion)
+            .and_then(|line| line.here.take())
     }
 
     /// This one is done with; tells whether it was waited for.
@@ -100,7 +125,9 @@ impl Evidence {
     }
 
     pub(super) fn any_idle(&self) -> bool {
-        self.minions.iter().any(|line| line.idle.is_some())
+        self.minions
+            .iter()
+            .any(|line| line.idle.is_some() && line.here.is_none())
     }
 
     /// A master answered. Once one of them knows the job, the others are of no more interest.
@@ -145,7 +172,8 @@ impl Evidence {
 
     /// The minions that are not worth waiting for any longer, with why.
     pub(super) fn hopeless(&self, now: Instant) -> Vec<(MinionId, String)> {
-        let hopeless = self.minions.iter().filter_map(|line| {
+        let missing = self.minions.iter().filter(|line| line.here.is_none());
+        let hopeless = missing.filter_map(|line| {
             let idle = line.idle.as_ref()?;
             let why = self.why_hopeless(idle, now)?;
             Some((line.minion.clone(), why))
@@ -182,6 +210,8 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
+    use proto::message::{Jid, Value};
+
     use super::*;
 
     const HOME: usize = 0;
@@ -286,6 +316,23 @@ mod tests {
         // It fails inside: it does not forget.
         evidence.is_up(1, false, now);
         assert_eq!(evidence.telling(), [1]);
+    }
+
+    #[test]
+    fn a_return_that_waits_for_its_retcode_is_not_hopeless() {
+        let mut trial = Trial::new();
+        trial.idle(3, HOME, Kept::Nothing);
+        trial.idle(4, HOME, Kept::Nothing);
+        let ret = Return {
+            jid: Jid::parse("20261120184009763862").unwrap(),
+            function: None,
+            ret: Value::Nil,
+            retcode: None,
+        };
+        trial.evidence.is_here(&minion(), &ret);
+        assert_eq!(trial.hopeless(), None);
+        assert!(trial.evidence.missing().is_empty());
+        assert_eq!(trial.evidence.take_here(&minion()), Some(ret));
     }
 
     #[test]

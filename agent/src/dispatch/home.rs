@@ -22,8 +22,8 @@ const GROWTH: f64 = 1.2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one look, or one connect with sign-in, may take before the master counts as down.
 const LOOK: Duration = Duration::from_secs(10);
-/// How long a runner may take that tells the retcodes.
-const RUNNER: Duration = Duration::from_secs(60);
+/// How long a runner may take that tells the retcodes, with the wait for its turn.
+const RUNNER: Duration = Duration::from_secs(120);
 /// How often it is called, if there is no answer.
 const RUNNER_TRIES: u32 = 3;
 /// Between two tries to reach a master that is down: the first pause, and the longest.
@@ -33,11 +33,16 @@ const LONGEST_RETRY: Duration = Duration::from_secs(4);
 /// when the return is in, or after this.
 const TURN: Duration = Duration::from_millis(500);
 
+/// What a person must know who relies on the exit code.
+pub(super) const NO_RETCODE: &str = "the retcode is not known, success is judged by the return alone";
+
 /// What is found out there.
 #[derive(Debug)]
 pub(super) enum Finding {
     /// A minion's return.
     Return(MinionId, Return),
+    /// A minion's return is there, and its retcode is being asked for.
+    Here(MinionId, Return),
     /// The master answered. `knows`: it published this job for us.
     Up { master: usize, knows: bool },
     /// It did not.
@@ -145,6 +150,15 @@ impl<'a> Home<'a> {
         } else {
             // Others may publish meanwhile: a runner takes its time.
             connection.end_turn();
+            for (minion, ret) in &here {
+                let ret = Return {
+                    jid: self.jid.clone(),
+                    function: self.function.map(str::to_owned),
+                    ret: ret.clone(),
+                    retcode: None,
+                };
+                self.tell(Finding::Here(minion.clone(), ret));
+            }
             self.retcodes(connection).await?
         };
         for (minion, ret) in here {
@@ -180,9 +194,7 @@ impl<'a> Home<'a> {
         };
         let name = self.config.masters.get(self.master).map(|master| &master.name);
         let name = name.map_or("the master", |name| name.as_str());
-        self.tell(Finding::Notice(format!(
-            "the retcode is not known, success is judged by the return alone: {name}: {why}"
-        )));
+        self.tell(Finding::Notice(format!("{NO_RETCODE}: {name}: {why}")));
         Ok(None)
     }
 

@@ -23,6 +23,11 @@ const STALE: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(5);
 /// Once the publication was seen, the reply can only be lost or late, and is needed no more.
 const AFTER_SIGHT: Duration = Duration::from_secs(2);
+/// A reply that takes longer comes from a worker that waited for itself. Its master may repeat what it asks of itself
+/// (`request_channel_tries`, 3 by default), and serve all of it in the end.
+const STALL: Duration = Duration::from_secs(5);
+/// How long further publications of the same request are looked out for then.
+const REPEATS: Duration = Duration::from_secs(1);
 /// How long the publication is looked out for when the reply is lost.
 const LOOK_OUT: Duration = Duration::from_secs(5);
 
@@ -31,6 +36,8 @@ pub(super) enum Sent<'a> {
     /// The master published it.
     Published {
         jid: Jid,
+        /// Further jids under which the master has published the same request.
+        again: Vec<Jid>,
         connection: Box<Connection<'a>>,
     },
     /// It may have been published, and nobody says under which jid.
@@ -96,6 +103,7 @@ impl<'a> Publish<'a> {
         };
         let deadline = deadline.min(Instant::now() + LONGEST_REPLY);
         about_to();
+        let began = Instant::now();
         let (answer, seen) = {
             let answer = connection.publish_unrepeatable(&command, deadline);
             tokio::pin!(answer);
@@ -119,8 +127,20 @@ impl<'a> Publish<'a> {
         let lost = match answer {
             Some(Ok(reply)) => match judge(&reply, config.identity.id(), job) {
                 Judged::Published(jid) => {
+                    let mut again = Vec::new();
+                    if began.elapsed() > STALL
+                        && let Some(witness) = &mut witness
+                    {
+                        let until = Instant::now() + REPEATS;
+                        while let Some(seen) = witness.sees(&mut publications, mark, until).await {
+                            if seen != jid {
+                                again.push(seen);
+                            }
+                        }
+                    }
                     return Sent::Published {
                         jid,
+                        again,
                         connection: Box::new(connection),
                     };
                 }
@@ -144,6 +164,7 @@ impl<'a> Publish<'a> {
                 tracing::info!(%jid, why = lost, "the publication was seen, its reply was not");
                 Sent::Published {
                     jid,
+                    again: Vec::new(),
                     connection: Box::new(connection),
                 }
             }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::evidence::Evidence;
-use super::home::{Finding, Home};
+use super::home::{Finding, Home, NO_RETCODE};
 use super::inquiry::{self, Answers, Inquiry};
 use super::job::TellsSuccess;
 use super::outcome::{Doing, Event, Outcome, Unknown};
@@ -157,7 +157,13 @@ impl Watch {
             let now = Instant::now();
             if now >= self.deadline {
                 for minion in evidence.waiting() {
-                    self.give_up(&minion, Some(jid), "no return in time".to_owned());
+                    match evidence.take_here(&minion) {
+                        Some(ret) => {
+                            self.notice(format!("{minion}: {NO_RETCODE}: it was not told in time"));
+                            self.tell(Event::Ended(minion, Outcome::Returned(ret)));
+                        }
+                        None => self.give_up(&minion, Some(jid), "no return in time".to_owned()),
+                    }
                 }
                 return;
             }
@@ -165,7 +171,7 @@ impl Watch {
                 evidence.is_done(&minion);
                 self.give_up(&minion, Some(jid), why);
             }
-            if asking.is_none() && now >= next_question {
+            if asking.is_none() && now >= next_question && !evidence.missing().is_empty() {
                 asking = Some(Box::pin(self.inquiry(jid, &evidence, answered_at_home).ask()));
             }
             tokio::select! {
@@ -203,7 +209,7 @@ impl Watch {
         Inquiry {
             config: Arc::clone(&self.config),
             jid: jid.clone(),
-            minions: evidence.waiting(),
+            minions: evidence.missing(),
             // A publish costs a master more than anything else: one master is asked as long as that will do.
             through: match up.as_slice() {
                 [home] if answered_at_home => vec![*home],
@@ -223,6 +229,10 @@ impl Watch {
                 if evidence.is_done(&minion) {
                     self.tell(Event::Ended(minion, Outcome::Returned(ret)));
                 }
+                false
+            }
+            Finding::Here(minion, ret) => {
+                evidence.is_here(&minion, &ret);
                 false
             }
             Finding::Up { master, knows } => {

@@ -53,6 +53,21 @@ fn jobs_on_real_masters() {
         lost_reply::a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(&lab);
         lost_reply::a_job_that_is_over_before_anybody_looks_is_unknown(&lab);
         lost_reply::a_job_that_is_over_is_found_in_the_job_cache_if_that_is_allowed(&lab);
+    }
+}
+
+/// Masters that do not repeat what they ask of themselves. One lab per release.
+#[test]
+fn crowds() {
+    for version in SaltVersion::tested().unwrap() {
+        eprintln!("== salt {version}");
+        let lab = Lab::builder()
+            .version(version)
+            .worker_threads(5)
+            .master_config("salt1", "request_channel_tries: 1\n")
+            .master_config("salt2", "request_channel_tries: 1\n")
+            .build()
+            .unwrap();
         crowd::fifty_at_once_run_once_each(&lab);
     }
 }
