@@ -2,10 +2,12 @@
 
 mod active_master;
 mod args;
+mod aside;
 mod document;
 mod dotenv;
 mod packaging;
 mod probe;
+mod run;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -13,9 +15,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use pki_tools::secrets::Secrets;
+use proto::message::MinionIdError;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError, DEFAULT_PATH, Permissions, Source};
+use crate::dispatch::FunctionError;
 use crate::exit::Exit;
 use args::{Args, Command, LogFormat};
 
@@ -33,6 +37,19 @@ enum CliError {
     Stdout(#[from] std::io::Error),
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
+    #[error(transparent)]
+    Minion(#[from] MinionIdError),
+    #[error(transparent)]
+    Function(#[from] FunctionError),
+    #[error("{0}")]
+    Words(&'static str),
+    #[error("cannot read {}: {source}", .file.display())]
+    Read {
+        file: std::path::PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{}: {why}", .file.display())]
+    ArgJson { file: std::path::PathBuf, why: String },
     #[error("cannot print the result: {0}")]
     Print(String),
 }
@@ -58,6 +75,7 @@ fn run(args: &Args) -> Result<Exit, CliError> {
     match &args.command {
         Command::Probe => probe::run(&args.common),
         Command::ActiveMaster(request) => active_master::run(&args.common, request),
+        Command::Run(request) => run::run(&args.common, request),
         Command::Completions { shell } => packaging::completions(*shell),
         Command::Man { command } => packaging::man(command.as_deref()),
     }

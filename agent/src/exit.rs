@@ -10,6 +10,8 @@ use crate::state::{State, Verdict};
 pub enum Exit {
     /// Done.
     Done = 0,
+    /// The job ran and failed.
+    Failed = 1,
     /// Usage or configuration; nothing was sent.
     Usage = 2,
     /// The masters that could be reached are verified, and the minion answered through none.
@@ -20,6 +22,8 @@ pub enum Exit {
     Unverified = 5,
     /// Refused: our key, or the function.
     Refused = 6,
+    /// Dispatched, and no return in time: what became of the job is not known.
+    Unknown = 7,
 }
 
 impl From<Exit> for std::process::ExitCode {
@@ -36,6 +40,12 @@ impl Exit {
             return Self::Done;
         }
         Self::of_verdicts(located.masters.iter().map(|asked| &asked.verdict)).unwrap_or(Self::NoMaster)
+    }
+
+    /// Of a publish that could not be sent to the one master that has the minion.
+    #[must_use]
+    pub fn of_unsent(verdict: &Verdict) -> Self {
+        Self::of_verdicts(std::iter::once(verdict)).unwrap_or(Self::NoMaster)
     }
 
     /// Of a probe: what is wrong with any master, unless one only cannot be reached.

@@ -7,11 +7,13 @@
 pub mod arguments;
 pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod exit;
 mod link;
 pub mod locate;
 pub mod master;
 pub mod output;
+mod permission;
 pub mod probe;
 pub mod state;
 pub mod success;

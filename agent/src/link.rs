@@ -9,16 +9,45 @@ use std::time::Duration;
 
 use proto::net::{Dialled, NetError, Options, Requester};
 use proto::zmtp::{Limits, SocketType};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::config::MasterConfig;
-use crate::traffic::{NotInTime, Traffic, Turn};
-
-/// How long a request may go unanswered before it is asked again; twice as long each further time.
-const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+use crate::traffic::{NotInTime, RunnerTurn, Traffic, Turn};
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
 pub type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
+
+/// Why a publish has no answer.
+#[derive(Debug)]
+pub enum Unanswered<E> {
+    /// Not a byte of it has left: nothing has happened, and nothing will.
+    Unsent(E),
+    /// It may have happened, or may happen yet.
+    Lost(E),
+}
+
+/// How a request that may be asked twice is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// How long the first try may go unanswered; twice as long each further time.
+    pub(crate) patience: Duration,
+    /// How long others of this host may publish nothing because of it.
+    pub(crate) blocks: Duration,
+}
+
+impl Manner {
+    /// A small request: none is under way when a publish begins.
+    pub(crate) const SMALL: Self = Self {
+        patience: Duration::from_secs(1),
+        blocks: Duration::MAX,
+    };
+    /// A runner. On a busy machine it takes seconds. Asked again, it would only be slower: another worker would load
+    /// all of Salt's modules, too. Others wait until it has been dealt to a worker, no longer.
+    pub(crate) const RUNNER: Self = Self {
+        patience: Duration::from_secs(30),
+        blocks: Duration::from_millis(250),
+    };
+}
 
 /// A request connection, made anew where that helps.
 pub(crate) struct Link<'a> {
@@ -81,31 +110,49 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
+    /// Waits until a runner may be called.
+    pub(crate) async fn runner_turn(&self, deadline: Instant) -> Result<RunnerTurn, NotInTime> {
+        self.traffic.runner_turn(deadline).await
+    }
+
     /// Lets others publish.
     pub(crate) fn end_turn(&mut self) {
         self.turn = None;
     }
 
     /// Sends a publish, once, in our turn.
-    pub(crate) async fn publish(&mut self, request: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, NetError> {
+    pub(crate) async fn publish(
+        &mut self,
+        request: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Unanswered<NetError>> {
         if let Some(turn) = &self.turn {
             turn.begin();
         }
-        let reply = self.requester.request(request, deadline).await?;
+        let sent = self.requester.sent();
+        let reply = match self.requester.request(request, deadline).await {
+            Ok(reply) => Ok(reply),
+            Err(error) if self.requester.sent() == sent => Err(Unanswered::Unsent(error)),
+            Err(error) => return Err(Unanswered::Lost(error)),
+        };
         if let Some(turn) = &self.turn {
             turn.end();
         }
-        Ok(reply)
+        reply
     }
 
     /// Sends a request that does no harm when it is asked twice; `request` makes a fresh one for each try.
     pub(crate) async fn ask<A, E: From<NetError>>(
         &mut self,
         mut request: impl FnMut() -> Result<(A, Vec<u8>), E>,
+        manner: Manner,
         deadline: Instant,
     ) -> Result<(A, Vec<u8>), E> {
-        let mut patience = FIRST_PATIENCE;
+        let mut patience = manner.patience;
         let mut was_cut = false;
+        if self.requester.is_abandoned() {
+            self.reconnect(deadline).await?;
+        }
         loop {
             let pass = match self.turn {
                 Some(_) => None,
@@ -117,18 +164,24 @@ impl<'a> Link<'a> {
                 }
             };
             let (awaited, payload) = request()?;
-            match self
-                .requester
-                .request_patiently(payload, patience, deadline)
-                .await
-            {
+            let reply = {
+                let reply = self.requester.request_patiently(payload, patience, deadline);
+                tokio::pin!(reply);
+                match timeout(manner.blocks, &mut reply).await {
+                    Ok(reply) => reply,
+                    Err(_) => {
+                        drop(pass);
+                        reply.await
+                    }
+                }
+            };
+            match reply {
                 Ok(reply) => return Ok((awaited, reply)),
                 Err(NetError::ReplyTimeout { .. }) if Instant::now() < deadline => {}
                 // Once: connections that were idle may have been forgotten by something on the way.
                 Err(NetError::Closed { .. } | NetError::Reset { .. }) if !was_cut => was_cut = true,
                 Err(error) => return Err(error.into()),
             }
-            drop(pass);
             tracing::debug!(master = %self.master.name, "no answer: asking again over a new connection");
             patience *= 2;
             self.reconnect(deadline).await?;

@@ -5,17 +5,19 @@
 //! for a slow, hung or lying master; each of them is reported with the reason why it is not the answer.
 
 mod pauses;
+mod question;
 mod round_trip;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::message::{Jid, MinionId};
+use proto::message::{Jid, MinionId, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 pub use pauses::Pauses;
+pub use question::Question;
 
 use crate::config::Config;
 use crate::state::{State, Verdict};
@@ -55,6 +57,8 @@ pub struct Found {
     pub jid: Jid,
     /// From the publish request until the return was read.
     pub rtt: Duration,
+    /// What the minion returned.
+    pub ret: Value,
 }
 
 /// What is known of one master.
@@ -64,6 +68,8 @@ pub struct Asked {
     pub verdict: Verdict,
     /// From the start of the connect until the sign-in was verified.
     pub latency: Option<Duration>,
+    /// It was not asked for the minions, as other processes of this host were publishing there all the time.
+    pub crowded: bool,
 }
 
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
@@ -88,30 +94,49 @@ enum Event {
         minion: MinionId,
         jid: Jid,
         rtt: Duration,
+        ret: Value,
     },
     Ended(Verdict),
 }
 
 /// Asks all masters for the minions. Takes no longer than `timeout`.
 pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> Located {
+    let masters: Vec<usize> = (0..config.masters.len()).collect();
+    ask(config, &masters, &Question::ping(), minions, timeout).await
+}
+
+/// Asks the minions a question through these masters, by index: through which a minion answers, and what. Takes no
+/// longer than `timeout`.
+pub async fn ask(
+    config: &Arc<Config>,
+    masters: &[usize],
+    question: &Question,
+    minions: &[MinionId],
+    timeout: Duration,
+) -> Located {
     let start = Instant::now();
     let deadline = start + timeout;
     let (reports, mut events) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
+    let mut board = Board::new(config.masters.len(), minions);
     for index in 0..config.masters.len() {
+        if !masters.contains(&index) {
+            board.leave_out(index);
+            continue;
+        }
         let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
+        let question = question.clone();
         tasks.spawn(async move {
             let report = |event| {
                 // The one who listens may have its answer already.
                 let _ = reports.send((index, event));
             };
-            let verdict = round_trip::ask(&config, index, minions, deadline, &report).await;
+            let verdict = round_trip::ask(&config, index, &question, minions, deadline, &report).await;
             report(Event::Ended(verdict));
         });
     }
     drop(reports);
 
-    let mut board = Board::new(config.masters.len(), minions);
     while !board.is_settled() {
         match timeout_at(deadline, events.recv()).await {
             Ok(Some((index, event))) => board.note(index, event),
@@ -158,6 +183,12 @@ impl Board {
         }
     }
 
+    /// A master that is not asked.
+    fn leave_out(&mut self, index: usize) {
+        let verdict = Verdict::because(State::Reachable, false, "not asked");
+        self.note(index, Event::Ended(verdict));
+    }
+
     fn note(&mut self, index: usize, event: Event) {
         let Some(line) = self.masters.get_mut(index) else {
             return;
@@ -172,13 +203,19 @@ impl Board {
                     answer.unknown_to.push(index);
                 }
             }
-            Event::Answered { minion, jid, rtt } => {
+            Event::Answered {
+                minion,
+                jid,
+                rtt,
+                ret,
+            } => {
                 for answer in self.answers.iter_mut().filter(|answer| answer.minion == minion) {
                     // The first one wins.
                     answer.found.get_or_insert_with(|| Found {
                         master: index,
                         jid: jid.clone(),
                         rtt,
+                        ret: ret.clone(),
                     });
                 }
             }
@@ -226,6 +263,11 @@ impl Board {
         };
         let masters = self.masters.into_iter().map(|line| Asked {
             latency: line.latency,
+            crowded: match line.stage {
+                Stage::AwaitingTurn => true,
+                Stage::SigningIn => line.held_up,
+                _ => false,
+            },
             verdict: line
                 .verdict
                 .unwrap_or_else(|| line.stage.verdict(&until, late, line.held_up)),
@@ -271,7 +313,7 @@ impl Stage {
             Self::AwaitingRetry => Verdict::because(
                 State::Reachable,
                 true,
-                format!("signed in, but its handler failed to publish test.ping {until}"),
+                format!("signed in, but its handler failed to publish {until}"),
             ),
             Self::AwaitingReturn => Verdict::because(
                 State::Reachable,
@@ -295,6 +337,7 @@ mod tests {
             minion: minion(),
             jid: Jid::parse(jid).unwrap(),
             rtt: Duration::from_millis(60),
+            ret: Value::Bool(true),
         }
     }
 
@@ -334,6 +377,7 @@ mod tests {
                 minion: other,
                 jid,
                 rtt: Duration::ZERO,
+                ret: Value::Bool(true),
             },
         );
         assert!(!board.is_settled());

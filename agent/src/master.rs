@@ -10,9 +10,8 @@ use proto::session::{CannotEncrypt, ReplyError, Session};
 use tokio::time::Instant;
 
 use crate::config::{Config, MasterConfig};
-use crate::link::{self, Link};
-
-pub use crate::link::HeldUp;
+use crate::link::{self, Link, Manner};
+pub use crate::link::{HeldUp, Unanswered};
 use crate::state::{State, Verdict};
 
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
@@ -167,15 +166,32 @@ impl<'a> Connection<'a> {
         command: &Command<'_>,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        match self.publish_once(command, deadline).await {
+        let failure = |unanswered| match unanswered {
+            Unanswered::Unsent(failure) | Unanswered::Lost(failure) => failure,
+        };
+        match self.publish_once(command, deadline).await.map_err(failure) {
             Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
             other => return other,
         }
         self.sign_in_again(deadline).await?;
-        match self.publish_once(command, deadline).await {
+        match self.publish_once(command, deadline).await.map_err(failure) {
             Err(Failure::Reply(ReplyError::BadLoad)) => Err(self.explain_bad_load(deadline).await),
             other => other,
         }
+    }
+
+    /// Sends a `minion_pub` in our turn, of a function that must not run twice.
+    ///
+    /// It leaves once, whatever the reply, be it one that says that the master could not read it: nobody signs that.
+    ///
+    /// # Errors
+    /// [`Unanswered`], which tells whether the job may have started.
+    pub async fn publish_unrepeatable(
+        &mut self,
+        command: &Command<'_>,
+        deadline: Instant,
+    ) -> Result<Value, Unanswered<Failure>> {
+        self.publish_once(command, deadline).await
     }
 
     /// Waits until no other process of this host is publishing at this master. The turn is kept until
@@ -192,10 +208,20 @@ impl<'a> Connection<'a> {
         self.link.end_turn();
     }
 
-    async fn publish_once(&mut self, command: &Command<'_>, deadline: Instant) -> Result<Value, Failure> {
-        let (awaited, request) = self.session.request(command, now(), &mut rand::rng())?;
-        let reply = self.link.publish(request, deadline).await?;
-        Ok(self.session.open(&awaited, &reply)?)
+    async fn publish_once(
+        &mut self,
+        command: &Command<'_>,
+        deadline: Instant,
+    ) -> Result<Value, Unanswered<Failure>> {
+        let request = self.session.request(command, now(), &mut rand::rng());
+        let (awaited, request) = request.map_err(|error| Unanswered::Unsent(error.into()))?;
+        let reply = match self.link.publish(request, deadline).await {
+            Ok(reply) => reply,
+            Err(Unanswered::Unsent(error)) => return Err(Unanswered::Unsent(error.into())),
+            Err(Unanswered::Lost(error)) => return Err(Unanswered::Lost(error.into())),
+        };
+        let opened = self.session.open(&awaited, &reply);
+        opened.map_err(|error| Unanswered::Lost(error.into()))
     }
 
     /// `ahead`: by how many seconds the request is dated into the future.
@@ -210,7 +236,14 @@ impl<'a> Connection<'a> {
                 .session
                 .request(command, now().saturating_add(ahead), &mut rand::rng())?)
         };
-        let (awaited, reply) = self.link.ask(request, deadline).await?;
+        let (manner, _turn) = match command {
+            Command::MinionRunner { .. } => {
+                let turn = self.link.runner_turn(deadline).await;
+                (Manner::RUNNER, Some(turn.map_err(|_| Failure::NoTurn)?))
+            }
+            _ => (Manner::SMALL, None),
+        };
+        let (awaited, reply) = self.link.ask(request, manner, deadline).await?;
         Ok(self.session.open(&awaited, &reply)?)
     }
 
@@ -256,7 +289,7 @@ async fn authenticate(
             &mut rand::rng(),
         ))
     };
-    let (sign_in, reply) = link.ask(request, deadline).await?;
+    let (sign_in, reply) = link.ask(request, Manner::SMALL, deadline).await?;
     Ok(sign_in.finish(&reply, &mut rand::rng())?)
 }
 

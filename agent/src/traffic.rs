@@ -7,9 +7,12 @@
 //! still. So, over all processes of a host: at most one publish is under way per master, nothing else is
 //! asked of that master meanwhile, and the next publish waits until the first one's return is in.
 //!
-//! Two lock files per master, named after its address. A publish takes both for itself. A small request
+//! Two lock files per master for this, named after its address. A publish takes both for itself. A small request
 //! passes through the gate, then shares the road: so a waiting publish stops new requests, and begins when
 //! those under way have ended. It is `flock(2)`: a process that dies lets go.
+//!
+//! A runner is another matter: it takes a worker for half a second of computing and more, and as many at once as there
+//! are workers keep the master from its minions, whose returns get lost then. A third lock lets one run at a time.
 //!
 //! A process may end while its publish is under way, because the other master was faster. So a publish
 //! leaves its time in the gate's file until the reply is in; who finds a fresh one waits until the call
@@ -46,6 +49,7 @@ pub(crate) struct Traffic(Option<Arc<Locks>>);
 struct Locks {
     gate: File,
     road: File,
+    runner: File,
 }
 
 /// A small request under way; dropping it makes room.
@@ -55,6 +59,10 @@ pub(crate) struct Pass(Option<Arc<Locks>>);
 /// A publish under way; dropping it lets others go.
 #[derive(Debug)]
 pub(crate) struct Turn(Option<Arc<Locks>>);
+
+/// A runner under way; dropping it lets the next one run.
+#[derive(Debug)]
+pub(crate) struct RunnerTurn(Option<Arc<Locks>>);
 
 /// The turn did not come before the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +99,15 @@ impl Traffic {
         let passed = lock(deadline, || false, || locks.road.try_lock_shared()).await;
         release(&locks.gate);
         Pass(passed.is_ok().then(|| Arc::clone(locks)))
+    }
+
+    /// Waits until no other process of this host has a runner under way.
+    pub(crate) async fn runner_turn(&self, deadline: Instant) -> Result<RunnerTurn, NotInTime> {
+        let Some(locks) = &self.0 else {
+            return Ok(RunnerTurn(None));
+        };
+        lock(deadline, || false, || locks.runner.try_lock()).await?;
+        Ok(RunnerTurn(Some(Arc::clone(locks))))
     }
 
     /// Waits for our turn to publish.
@@ -132,6 +149,14 @@ impl Drop for Pass {
     fn drop(&mut self) {
         if let Some(locks) = &self.0 {
             release(&locks.road);
+        }
+    }
+}
+
+impl Drop for RunnerTurn {
+    fn drop(&mut self) {
+        if let Some(locks) = &self.0 {
+            release(&locks.runner);
         }
     }
 }
@@ -188,6 +213,7 @@ impl Locks {
         Ok(Self {
             gate: open("gate")?,
             road: open("road")?,
+            runner: open("runner")?,
         })
     }
 
@@ -284,6 +310,17 @@ mod tests {
         assert!(traffic(folder.path(), 2).turn(soon()).await.is_ok());
         drop(held);
         assert!(two.turn(soon()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_runner_at_a_time_beside_small_requests() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
+        let held = one.runner_turn(soon()).await.unwrap();
+        assert_eq!(two.runner_turn(soon()).await.unwrap_err(), NotInTime);
+        assert!(two.pass(soon()).await.0.is_some());
+        drop(held);
+        assert!(two.runner_turn(soon()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

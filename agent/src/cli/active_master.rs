@@ -17,7 +17,7 @@ pub(super) fn run(common: &Common, request: &ActiveMaster) -> Result<Exit, CliEr
         Some(minion) => (std::slice::from_ref(minion), false),
         None => (request.list.as_slice(), true),
     };
-    let located = runtime()?.block_on(locate(&config, minions, common.timeout));
+    let located = runtime()?.block_on(locate(&config, minions, common.patience()));
 
     let lookups: Vec<_> = located
         .answers

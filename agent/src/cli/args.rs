@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use colorchoice_clap::Color;
-use proto::message::MinionId;
+use proto::message::{Jid, MinionId};
 
 /// Multi-master failover for Salt: which master has the minion, proven by a round trip
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   saltfo active-master minion01                          print the master that minion01 answers through
+  saltfo run minion01 state.apply app.deploy             dispatch a state there, wait, print the return
   saltfo --config xyz/saltfo.yaml probe                  look at every master of the client Xyz
   saltfo --minion-config /etc/salt/minion probe          speak as the minion of this host
   saltfo --client clients/xyz.yaml probe                 take all that from the client's YAML
@@ -28,11 +29,13 @@ Masters and identity come from the first of --config (or SALTFO_CONFIG), --minio
 
 Exit codes:
   0  done
+  1  the job ran and failed
   2  usage or configuration; nothing was sent
   3  the minion answers through no master
   4  no master could be reached
   5  a master failed verification, and no verified master has the minion
-  6  refused: our key is not accepted there, or `peer:` does not allow this function";
+  6  refused: our key is not accepted there, or `peer:` does not allow this function
+  7  dispatched, but what became of the job is not known: jid and master are printed";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
@@ -54,9 +57,9 @@ pub(crate) struct Common {
     /// Form of the result on stdout
     #[arg(long, value_enum, value_name = "FORM", default_value = "text", global = true)]
     pub(crate) out: Out,
-    /// Give up after so many seconds; fractions are taken
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, global = true)]
-    pub(crate) timeout: Duration,
+    /// Give up after so many seconds; fractions are taken [default: 10; for run: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, global = true)]
+    pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
     pub(crate) color: Color,
     /// Say more on stderr: each master's verdict (-v), each step (-vv)
@@ -78,6 +81,9 @@ pub(crate) enum Command {
     /// Print the name of the master through which a minion answers now, and nothing else
     #[command(after_help = ACTIVE_MASTER_HELP)]
     ActiveMaster(ActiveMaster),
+    /// Dispatch a function to minions at most once, wait for it, and print what it returned
+    #[command(after_help = RUN_HELP, override_usage = RUN_USAGE)]
+    Run(Run),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  saltfo completions bash > /etc/bash_completion.d/saltfo")]
     Completions {
@@ -111,6 +117,64 @@ Examples:
   saltfo active-master minion01 --dotenv active.env      (GitLab's dotenv report)
   saltfo active-master -L minion01,minion02";
 
+const RUN_USAGE: &str = "\
+saltfo run [OPTIONS] MINION FUNCTION [ARG|KEY=VALUE]...
+       saltfo run [OPTIONS] -L MINION,… FUNCTION [ARG|KEY=VALUE]...
+       saltfo run [OPTIONS] --jid JID MINION";
+
+const RUN_HELP: &str = "\
+Finds the master that the minion hangs on, publishes the job there, once, and waits for the return. When that master
+dies meanwhile, the job is not published again: its return is looked for on both masters and on the minion.
+
+Examples:
+  saltfo run minion01 state.apply app.deploy pillar='{\"version\": 3}'
+  saltfo run minion01 cmd.run 'systemctl reload nginx' --timeout 60
+  saltfo run -L minion01,minion02 --refresh-pillar state.apply test=True
+  saltfo run --jid 20261120184009763862 minion01         pick up the return of an earlier run
+
+Exit codes:
+  0  the job succeeded
+  1  it ran and failed: a state with result False, an error text, a retcode other than 0
+  7  it was dispatched, and what became of it is not known; the jid is on stderr
+  and those of active-master if nothing was dispatched";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The id of one minion, the function and its arguments, as salt takes them
+    #[arg(value_name = "WORD", required = true, allow_negative_numbers = true)]
+    pub(crate) words: Vec<String>,
+    /// Several minions: a block of output for each as it returns, the worst exit code
+    #[arg(short = 'L', long, value_name = "MINION,…", value_delimiter = ',')]
+    pub(crate) list: Vec<MinionId>,
+    /// Look for the return of this job instead of dispatching one
+    #[arg(long, value_name = "JID", value_parser = jid)]
+    pub(crate) jid: Option<Jid>,
+    /// Further arguments from a JSON file or stdin: a list, or {\"args\": […], \"kwargs\": {…}}
+    #[arg(long, value_name = "FILE|-", conflicts_with = "jid")]
+    pub(crate) arg_json: Option<PathBuf>,
+    /// Let the minions render their pillar anew first
+    #[arg(long, conflicts_with = "jid")]
+    pub(crate) refresh_pillar: bool,
+    /// Write the result to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out_file: Option<PathBuf>,
+    /// What to do with the job on Ctrl-C or SIGTERM [default: leave; on a terminal, ask]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) on_cancel: Option<OnCancel>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnCancel {
+    /// Kill it (saltutil.kill_job)
+    Kill,
+    /// Let it run
+    Leave,
+}
+
+fn jid(text: &str) -> Result<Jid, String> {
+    Jid::parse(text).map_err(|error| error.to_string())
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct ActiveMaster {
     /// The id of one minion; patterns are refused
@@ -139,6 +203,13 @@ pub(crate) enum Out {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+impl Common {
+    /// `--timeout`, for commands that only ask.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(10))
+    }
 }
 
 /// More than a day is a mistake.

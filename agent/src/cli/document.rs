@@ -140,8 +140,13 @@ pub(super) fn print<T: Serialize>(document: &T, out: Out, text: &str) -> Result<
             if yaml.ends_with('\n') { yaml } else { yaml + "\n" }
         }
     };
+    write(&printed)
+}
+
+/// Writes to stdout, without colours where they are not wanted.
+pub(super) fn write(text: &str) -> Result<(), CliError> {
     let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(printed.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever read has enough; the exit code is still that of the masters.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),

@@ -14,7 +14,7 @@ use crate::state::State;
 
 pub(super) fn run(common: &Common) -> Result<Exit, CliError> {
     let config = Arc::new(common.config()?);
-    let probed = runtime()?.block_on(probe(&config, common.timeout));
+    let probed = runtime()?.block_on(probe(&config, common.patience()));
     let document = Probe::new(&config, &probed);
     document::print(&document, common.out, &table(&document))?;
     Ok(Exit::of_probe(&probed))

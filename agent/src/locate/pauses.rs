@@ -4,20 +4,34 @@ use std::time::Duration;
 
 /// Before the first look. A minion takes some tens of milliseconds.
 const FIRST: Duration = Duration::from_millis(10);
-/// Each pause is longer than the one before by this factor,
+/// Each pause is longer than the one before by this factor, if nothing else is said,
 const GROWTH: f64 = 1.4;
 /// up to this.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// Pauses that begin short and grow: an answer is seen soon, and a slow minion costs its master little.
 #[derive(Debug, Clone)]
-pub struct Pauses(Duration);
+pub struct Pauses {
+    next: Duration,
+    growth: f64,
+    longest: Duration,
+}
 
 impl Pauses {
     /// Begins with the shortest.
     #[must_use]
     pub fn new() -> Self {
-        Self(FIRST)
+        Self::growing(GROWTH, LONGEST)
+    }
+
+    /// The same, growing by this factor, up to this.
+    #[must_use]
+    pub fn growing(growth: f64, longest: Duration) -> Self {
+        Self {
+            next: FIRST.min(longest),
+            growth,
+            longest,
+        }
     }
 
     /// The next pause.
@@ -26,8 +40,8 @@ impl Pauses {
         reason = "it never ends, so an Option would be in the way"
     )]
     pub fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = pause.mul_f64(GROWTH).min(LONGEST);
+        let pause = self.next;
+        self.next = pause.mul_f64(self.growth).min(self.longest);
         pause
     }
 }

@@ -1,4 +1,4 @@
-//! The work of one master in a lookup: sign in, publish `test.ping`, look for the returns.
+//! The work of one master in a lookup: sign in, publish the question, look for the returns.
 
 use std::time::Duration;
 
@@ -6,9 +6,10 @@ use proto::message::{Command, Jid, MinionId, Published, Returned};
 use proto::net::NetError;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Event, Pauses, Stage};
+use super::{Event, Pauses, Question, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
+use crate::permission;
 use crate::state::{State, Verdict};
 
 /// The return itself is a request to the master, which must not come between the next publish and its call:
@@ -16,14 +17,11 @@ use crate::state::{State, Verdict};
 const TURN: Duration = Duration::from_millis(500);
 /// An answer that takes longer is no longer just under way.
 const SLOW: Duration = Duration::from_secs(1);
-/// A publication that no minion heard is lost: a minion that has just changed masters missed it. `test.ping`
-/// may be published again; this is the first wait, each further one is twice as long.
-const FIRST_REPUBLISH: Duration = Duration::from_secs(2);
-
 /// Works until all minions have answered here, the master has failed, or nothing more can come.
 pub(super) async fn ask(
     config: &Config,
     index: usize,
+    question: &Question,
     minions: Vec<MinionId>,
     deadline: Instant,
     report: &(dyn Fn(Event) + Sync),
@@ -45,6 +43,7 @@ pub(super) async fn ask(
     report(Event::SignedIn(start.elapsed()));
     RoundTrip {
         connection,
+        question,
         waiting: minions,
         jobs: Vec::new(),
         deadline,
@@ -56,6 +55,7 @@ pub(super) async fn ask(
 
 struct RoundTrip<'a> {
     connection: Connection<'a>,
+    question: &'a Question,
     /// The minions that have not answered here.
     waiting: Vec<MinionId>,
     /// What was published, the latest last: a late return to an earlier one is as good a proof.
@@ -87,7 +87,7 @@ impl RoundTrip<'_> {
     }
 
     async fn until_all_answered(&mut self) -> Result<(), End> {
-        let mut patience = FIRST_REPUBLISH;
+        let mut patience = self.question.patience;
         while !self.waiting.is_empty() {
             self.publish().await?;
             let again = Instant::now() + patience;
@@ -102,7 +102,10 @@ impl RoundTrip<'_> {
                 }
                 if Instant::now() >= self.deadline {
                     let why = if self.jobs.is_empty() {
-                        "signed in, but its handler failed to publish test.ping".to_owned()
+                        format!(
+                            "signed in, but its handler failed to publish {}",
+                            self.question.function
+                        )
                     } else {
                         format!("published there, but {} did not return", names(&self.waiting))
                     };
@@ -120,9 +123,10 @@ impl RoundTrip<'_> {
         (self.report)(Event::Stage(Stage::Publishing));
         let published = Instant::now();
         let command = Command::MinionPub {
-            function: "test.ping",
-            arguments: &[],
+            function: self.question.function,
+            arguments: &self.question.arguments,
             minions: &self.waiting,
+            mark: None,
         };
         let reply = self
             .connection
@@ -150,13 +154,9 @@ impl RoundTrip<'_> {
             Published::NotPermitted => Err(End(Verdict::because(
                 State::Refused,
                 true,
-                format!(
-                    "does not let {id} publish test.ping: add `peer: {{'^{pattern}$': ['test\\.ping$']}}` to its configuration",
-                    id = self.connection.id(),
-                    pattern = self.connection.id().as_str().replace('.', "\\."),
-                ),
+                permission::to_publish(self.connection.id(), self.question.function),
             ))),
-            // The job may have started: with test.ping that does no harm, so there will be another try.
+            // The job may have started: with a question that does no harm, so there will be another try.
             Published::HandlerFailed => {
                 tracing::debug!("the master's handler failed to publish");
                 let stage = if self.jobs.is_empty() {
@@ -195,15 +195,16 @@ impl RoundTrip<'_> {
             let returned = Returned::from_value(reply);
             let rtt = job.published.elapsed();
             self.waiting.retain(|minion| {
-                let answered = returned.of(minion).is_some();
-                if answered {
-                    (self.report)(Event::Answered {
-                        minion: minion.clone(),
-                        jid: job.jid.clone(),
-                        rtt,
-                    });
-                }
-                !answered
+                let Some(ret) = returned.of(minion) else {
+                    return true;
+                };
+                (self.report)(Event::Answered {
+                    minion: minion.clone(),
+                    jid: job.jid.clone(),
+                    rtt,
+                    ret: ret.clone(),
+                });
+                false
             });
         }
         Ok(())

@@ -272,6 +272,11 @@ impl Seen {
 }
 
 impl Ask {
+    /// A text field of the load.
+    pub(crate) fn text(&self, field: &str) -> String {
+        text(&self.load, field)
+    }
+
     /// What a master answers that has the minion.
     pub(crate) fn honest(&self) -> Vec<u8> {
         self.seal(&match self.command.as_str() {

@@ -15,6 +15,7 @@ mod beside;
 mod case;
 mod client;
 mod clock;
+mod dispatching;
 mod fake_master;
 mod liars;
 mod non_replies;

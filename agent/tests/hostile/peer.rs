@@ -72,7 +72,7 @@ impl Drop for Peer {
         // What saltfo keeps for each address that it publishes at; these ports are used once.
         let (ip, port) = (self.address.ip(), self.address.port());
         for folder in ["/run/lock".into(), std::env::temp_dir()] {
-            for what in ["gate", "road"] {
+            for what in ["gate", "road", "runner"] {
                 let _ = std::fs::remove_file(folder.join(format!("saltfo-{what}-{ip}-{port}.lock")));
             }
         }

@@ -1,6 +1,6 @@
 //! The commands that we send in encrypted requests, and what masters answer to each.
 
-use super::{Jid, MinionId, Value};
+use super::{Jid, Mark, MinionId, Value};
 
 /// A command of a minion. Each carries all the fields that Salt's handler wants.
 #[derive(Debug, Clone)]
@@ -18,6 +18,15 @@ pub enum Command<'a> {
         arguments: &'a [Value],
         /// The minions, by id. Always sent as a list, so that no id is taken for a pattern.
         minions: &'a [MinionId],
+        /// What this one publication is known by, should the reply with its jid be lost.
+        mark: Option<&'a Mark>,
+    },
+    /// `minion_runner`: run a runner on the master, if its `peer_run:` allows it, and wait for its result.
+    MinionRunner {
+        /// Function to run, such as `jobs.list_job`.
+        function: &'a str,
+        /// Positional arguments; the master reads texts as YAML.
+        arguments: &'a [Value],
     },
     /// `pub_ret`: the returns of a job that this identity published. Empty until there are some.
     PubRet {
@@ -35,18 +44,31 @@ impl Command<'_> {
                 function,
                 arguments,
                 minions,
+                mark,
             } => vec![
                 ("cmd", Value::text("minion_pub")),
                 ("fun", Value::text(*function)),
                 ("arg", Value::Array(arguments.to_vec())),
                 (
                     "tgt",
-                    Value::Array(minions.iter().map(|id| Value::text(id.as_str())).collect()),
+                    Value::Array(
+                        minions
+                            .iter()
+                            .map(MinionId::as_str)
+                            .chain(mark.map(Mark::as_str))
+                            .map(Value::text)
+                            .collect(),
+                    ),
                 ),
                 ("tgt_type", Value::text("list")),
                 ("ret", Value::text("")),
                 ("tmo", Value::Int(5)),
                 ("form", Value::text("clean")),
+            ],
+            Self::MinionRunner { function, arguments } => vec![
+                ("cmd", Value::text("minion_runner")),
+                ("fun", Value::text(*function)),
+                ("arg", Value::Array(arguments.to_vec())),
             ],
             Self::PubRet { jid } => {
                 vec![
@@ -122,6 +144,13 @@ impl Returned {
         Self(value)
     }
 
+    /// Whether the master knows the job as one that it published for us. One that does not has no file with its
+    /// id (`cachedir/publish_auth`), and answers with the empty text.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.0.as_map().is_some()
+    }
+
     /// What this minion returned, once it has.
     #[must_use]
     pub fn of(&self, minion: &MinionId) -> Option<&Value> {
@@ -160,6 +189,36 @@ mod tests {
         ] {
             assert_eq!(Published::from_value(&odd), Published::Unexpected);
         }
+    }
+
+    #[test]
+    fn a_mark_is_one_more_target() {
+        let minion = MinionId::parse("minion01").unwrap();
+        let mark = Mark::generate(&mut rand::rng());
+        let target = |mark| {
+            let command = Command::MinionPub {
+                function: "test.ping",
+                arguments: &[],
+                minions: std::slice::from_ref(&minion),
+                mark,
+            };
+            let fields = command.fields();
+            fields
+                .into_iter()
+                .find(|(name, _)| *name == "tgt")
+                .map(|(_, value)| value)
+        };
+        let minion01 = Value::text("minion01");
+        assert_eq!(target(None), Some(Value::Array(vec![minion01.clone()])));
+        let both = Value::Array(vec![minion01, Value::text(mark.as_str())]);
+        assert!(mark.is_in(&both));
+        assert_eq!(target(Some(&mark)), Some(both));
+    }
+
+    #[test]
+    fn a_master_that_does_not_know_the_job_is_told_from_one_without_returns() {
+        assert!(!Returned::from_value(Value::text("")).is_known());
+        assert!(Returned::from_value(Value::Map(vec![])).is_known());
     }
 
     #[test]

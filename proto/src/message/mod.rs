@@ -6,11 +6,13 @@
 mod command;
 mod envelope;
 mod id;
+mod mark;
 mod nonce;
 mod value;
 
 pub use command::{Command, Published, PublishedIn, Returned};
 pub use envelope::{aes_request, clear_request};
 pub use id::{Jid, JidError, MinionId, MinionIdError};
+pub use mark::Mark;
 pub use nonce::Nonce;
 pub use value::{DecodeError, Limits, Value};

@@ -34,6 +34,8 @@ pub struct Channel {
     buffer: Box<[u8]>,
     /// Bytes that have arrived.
     received: u64,
+    /// Bytes that the system has taken.
+    sent: u64,
     #[cfg(test)]
     pub(super) steps: usize,
 }
@@ -55,6 +57,7 @@ impl Channel {
             inbox_size: 0,
             buffer: vec![0; READ].into_boxed_slice(),
             received: 0,
+            sent: 0,
             #[cfg(test)]
             steps: 0,
         };
@@ -217,6 +220,11 @@ impl Channel {
         self.received
     }
 
+    /// How many bytes the system has taken in all.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Whether a message has arrived that nobody received. Does not read from the socket.
     pub(super) fn has_message(&self) -> bool {
         self.inbox.iter().any(|event| matches!(event, Event::Message(_)))
@@ -323,6 +331,7 @@ impl Channel {
     fn write(&mut self) -> Result<(), NetError> {
         match self.stream.try_write(self.connection.output()) {
             Ok(count) => {
+                self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
                 self.connection.consume(count);
                 Ok(())
             }

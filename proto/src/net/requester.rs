@@ -108,6 +108,13 @@ impl Requester {
         self.channel.ping(context, deadline).await
     }
 
+    /// Bytes that the system has taken for this connection in all. A request that failed, and for which this number
+    /// did not grow, has certainly not been seen by anybody.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.channel.sent()
+    }
+
     /// Whether a further [`request`](Self::request) has no chance.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {

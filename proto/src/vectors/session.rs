@@ -142,6 +142,7 @@ fn a_publish_has_every_field_that_a_master_requires() {
         function: "test.ping",
         arguments: &[],
         minions: &minions,
+        mark: None,
     };
     let (_, request) = session(&keys, key.as_str())
         .request(&command, 0, &mut rand::rng())

@@ -92,6 +92,7 @@ impl Warm {
             function: "test.ping",
             arguments: &[],
             minions: std::slice::from_ref(&minion),
+            mark: None,
         };
         match Published::from_value(&self.request(&command, deadline).await?) {
             Published::Job(job) => Ok(job.jid),

@@ -1,0 +1,319 @@
+//! Runs a job on minions, at most once, and finds its return wherever it went.
+//!
+//! The minions are located first; one publish per master then reaches those that hang there. Until the request
+//! leaves, nothing has happened, and everything may be tried again, at the other master too. Once it may have left,
+//! nothing is ever published again for these minions: what became of it is found out, from the master, the
+//! minion and the job caches.
+
+mod evidence;
+mod home;
+mod inquiry;
+mod job;
+mod job_cache;
+mod outcome;
+mod publish;
+mod watch;
+mod witness;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::message::{Jid, Mark, MinionId, Value};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+pub use job::{Function, FunctionError, Job, Order, TellsSuccess};
+pub use outcome::{Doing, Event, Outcome, Return, Unknown};
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::locate::{self, Located, Question};
+use publish::{Publish, Sent};
+use watch::Watch;
+
+/// Before the minions are located anew because a publish could not be sent.
+const RETRY: Duration = Duration::from_millis(250);
+/// How often that may happen.
+const TRIES: u32 = 5;
+/// How long a minion may take to render its pillar.
+const PILLAR: Duration = Duration::from_secs(30);
+/// How long minions may take to say that a job was killed.
+const KILL: Duration = Duration::from_secs(10);
+
+/// Dispatches a job. Reports one [`Event::Ended`] for each minion, and ends then.
+///
+/// Dropping the future stops the looking, not the job.
+pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSender<Event>) {
+    let start = Instant::now();
+    let deadline = start + order.timeout;
+    let order = Arc::new(order);
+    let mut pending = Vec::new();
+    for minion in &order.minions {
+        // At most once, also if the same minion is named twice.
+        if !pending.contains(minion) {
+            pending.push(minion.clone());
+        }
+    }
+    let mut groups = JoinSet::new();
+    let mut tries = TRIES;
+    loop {
+        if !pending.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let located = locate::locate(config, &pending, order.lookup.min(left)).await;
+            pending.clear();
+            // Who was not asked is not nowhere.
+            let crowded = located.masters.iter().any(|asked| asked.crowded) && Instant::now() < deadline;
+            for (master, minions) in by_master(config, &located, crowded.then_some(&mut pending), report) {
+                let group = Group {
+                    config: Arc::clone(config),
+                    order: Arc::clone(&order),
+                    master,
+                    minions,
+                    deadline,
+                    report: report.clone(),
+                };
+                groups.spawn(group.run());
+            }
+            if !pending.is_empty() {
+                tracing::info!("this host publishes too much there: locating the minions anew");
+                continue;
+            }
+        }
+        match groups.join_next().await {
+            None => return,
+            Some(Ok(None)) => {}
+            Some(Ok(Some(unsent))) if tries > 0 && Instant::now() + RETRY < deadline => {
+                tries -= 1;
+                tracing::info!(why = unsent.why, "nothing was sent: locating the minions anew");
+                sleep(RETRY).await;
+                pending.extend(unsent.minions);
+            }
+            Some(Ok(Some(unsent))) => {
+                for minion in unsent.minions {
+                    let (exit, why) = (unsent.exit, unsent.why.clone());
+                    // Whoever listened may be gone.
+                    let _ = report.send(Event::Ended(minion, Outcome::Unsent { exit, why }));
+                }
+            }
+            Some(Err(error)) => tracing::error!(%error, "a part of the dispatch ended early"),
+        }
+    }
+}
+
+/// Looks for the returns of a job that an earlier run dispatched. Reports one [`Event::Ended`] for each minion.
+pub async fn pick_up(
+    config: &Arc<Config>,
+    jid: &Jid,
+    minions: &[MinionId],
+    tells_success: TellsSuccess,
+    timeout: Duration,
+    report: &UnboundedSender<Event>,
+) {
+    let watch = Watch {
+        config: Arc::clone(config),
+        home: None,
+        minions: minions.to_vec(),
+        function: None,
+        tells_success,
+        mark: None,
+        deadline: Instant::now() + timeout,
+        report: report.clone(),
+    };
+    watch.watch(jid, None).await;
+}
+
+/// Kills a job on the minions: what each of them answered, if it did.
+pub async fn kill(config: &Arc<Config>, jid: &Jid, minions: &[MinionId]) -> Vec<(MinionId, Option<String>)> {
+    let masters: Vec<usize> = (0..config.masters.len()).collect();
+    let located = locate::ask(config, &masters, &Question::kill_job(jid), minions, KILL).await;
+    let said = |answer: locate::Answer| {
+        let text = answer.found.map(|found| match found.ret.as_text() {
+            Some("") => "the job does not run any more".to_owned(),
+            Some(text) => text.to_owned(),
+            None => "an answer that no release gives".to_owned(),
+        });
+        (answer.minion, text)
+    };
+    located.answers.into_iter().map(said).collect()
+}
+
+/// The minions of each master. Those that are nowhere are put aside for another try, or reported if there is none.
+fn by_master(
+    config: &Config,
+    located: &Located,
+    mut again: Option<&mut Vec<MinionId>>,
+    report: &UnboundedSender<Event>,
+) -> BTreeMap<usize, Vec<MinionId>> {
+    let mut groups: BTreeMap<usize, Vec<MinionId>> = BTreeMap::new();
+    for answer in &located.answers {
+        match &answer.found {
+            Some(found) => groups
+                .entry(found.master)
+                .or_default()
+                .push(answer.minion.clone()),
+            None => {
+                if let Some(again) = &mut again {
+                    again.push(answer.minion.clone());
+                    continue;
+                }
+                let lines = config.masters.iter().zip(&located.masters).enumerate();
+                let why = lines.map(|(index, (master, asked))| {
+                    if answer.unknown_to.contains(&index) {
+                        return format!("{}: has no accepted key of {}", master.name, answer.minion);
+                    }
+                    let why = asked
+                        .verdict
+                        .error
+                        .as_deref()
+                        .unwrap_or("the minion did not answer there");
+                    format!("{}: {}: {why}", master.name, asked.verdict.state.name())
+                });
+                let outcome = Outcome::Nowhere {
+                    exit: Exit::of_answer(answer, located),
+                    why: why.collect(),
+                };
+                // Whoever listened may be gone.
+                let _ = report.send(Event::Ended(answer.minion.clone(), outcome));
+            }
+        }
+    }
+    groups
+}
+
+/// Minions that hang on one master.
+struct Group {
+    config: Arc<Config>,
+    order: Arc<Order>,
+    master: usize,
+    minions: Vec<MinionId>,
+    deadline: Instant,
+    report: UnboundedSender<Event>,
+}
+
+/// Nothing was sent for these.
+struct Unsent {
+    minions: Vec<MinionId>,
+    exit: Exit,
+    why: String,
+}
+
+impl Group {
+    async fn run(mut self) -> Option<Unsent> {
+        if self.order.refresh_pillar {
+            self.refresh_pillar().await;
+            if self.minions.is_empty() {
+                return None;
+            }
+        }
+        let config = Arc::clone(&self.config);
+        let master = config.masters.get(self.master)?;
+        let mark = Mark::generate(&mut rand::rng());
+        let about_to = || {
+            self.tell(Event::Publishing {
+                master: self.master,
+                minions: self.minions.clone(),
+                mark: mark.clone(),
+            });
+        };
+        let publish = Publish {
+            config: &config,
+            master,
+            job: &self.order.job,
+            minions: &self.minions,
+            mark: &mark,
+        };
+        let signed_in = self.deadline.min(Instant::now() + self.order.lookup);
+        let sent = publish.send(signed_in, self.deadline, about_to).await;
+        let watch = Watch {
+            config: Arc::clone(&self.config),
+            home: Some(self.master),
+            minions: self.minions.clone(),
+            function: Some(self.order.job.function.as_str().to_owned()),
+            tells_success: self.order.tells_success,
+            mark: Some(mark.clone()),
+            deadline: self.deadline,
+            report: self.report.clone(),
+        };
+        match sent {
+            Sent::Published {
+                jid,
+                again,
+                connection,
+            } => {
+                if !again.is_empty() {
+                    let jids: Vec<&str> = again.iter().map(Jid::as_str).collect();
+                    self.tell(Event::Notice(format!(
+                        "{} was asked once, and has published the job again by itself: jid {}; add \
+                         `request_channel_tries: 1` to its configuration",
+                        master.name,
+                        jids.join(", ")
+                    )));
+                }
+                self.tell(Event::Published {
+                    master: self.master,
+                    minions: self.minions.clone(),
+                    jid: jid.clone(),
+                });
+                watch.watch(&jid, Some(*connection)).await;
+                None
+            }
+            Sent::Lost { why } => {
+                watch.search(self.master, &mark, &why).await;
+                None
+            }
+            Sent::Refused(why) => {
+                for minion in &self.minions {
+                    let why = format!("{}: {why}", master.name);
+                    self.tell(Event::Ended(minion.clone(), Outcome::Refused(why)));
+                }
+                None
+            }
+            Sent::Unsent(verdict) => {
+                let (name, state) = (&master.name, verdict.state.name());
+                Some(Unsent {
+                    exit: Exit::of_unsent(&verdict),
+                    why: format!("{name}: {state}: {}", verdict.error.as_deref().unwrap_or(state)),
+                    minions: self.minions,
+                })
+            }
+        }
+    }
+
+    /// Leaves those minions in the group whose pillar is fresh.
+    async fn refresh_pillar(&mut self) {
+        let question = Question::refresh_pillar(PILLAR);
+        let patience = self
+            .deadline
+            .saturating_duration_since(Instant::now())
+            .min(PILLAR + PILLAR / 2);
+        let asked = locate::ask(&self.config, &[self.master], &question, &self.minions, patience).await;
+        let master = asked.masters.get(self.master).map(|asked| &asked.verdict);
+        self.minions.clear();
+        for answer in asked.answers {
+            let why = match &answer.found {
+                Some(found) if found.ret == Value::Bool(true) && found.rtt < PILLAR => {
+                    self.minions.push(answer.minion);
+                    continue;
+                }
+                Some(found) if found.ret == Value::Bool(true) => "it was not there in time",
+                Some(_) => "the minion says that it could not",
+                None => master
+                    .and_then(|verdict| verdict.error.as_deref())
+                    .unwrap_or("the minion did not answer"),
+            };
+            let why = format!("the pillar was not refreshed, so nothing was dispatched: {why}");
+            let exit = match master {
+                Some(verdict) if answer.found.is_none() => Exit::of_unsent(verdict),
+                _ => Exit::Failed,
+            };
+            self.tell(Event::Ended(answer.minion, Outcome::Unsent { exit, why }));
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Whoever listened may be gone.
+        let _ = self.report.send(event);
+    }
+}

@@ -1,0 +1,240 @@
+//! `saltfo run` at masters that lie about the publish, lose its reply, or its return: it leaves once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use proto::message::Value;
+
+use super::client::{Client, Entry, ID, MINION};
+use super::fake_master::{Ask, FakeMaster, Reply, Script, bad_load};
+use super::saltfo::{Ended, Saltfo};
+
+const MASTER: &str = "salt1.xyz.example";
+const OTHER: &str = "salt2.xyz.example";
+/// Of the lookup, the job, and the questions about it.
+const PING: &str = "20261120184009000001";
+const JOB: &str = "20261120184009000002";
+const QUESTION: &str = "20261120184009000003";
+/// What is dispatched.
+const FUNCTION: &str = "test.arg";
+
+type Fault = fn(&Ask) -> Reply;
+
+/// A master that has the minion.
+struct Master {
+    fake: FakeMaster,
+    /// How often the job was to be published.
+    published: Arc<AtomicUsize>,
+}
+
+impl Master {
+    /// `on_publish` answers the publish of the job, `on_return` the looks for its return.
+    fn start(host: u8, on_publish: Fault, on_return: Fault) -> Self {
+        let published = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&published);
+        let fake = FakeMaster::start(
+            host,
+            Script::answering(
+                move |ask| match (ask.command.as_str(), ask.text("fun").as_str()) {
+                    ("minion_pub", "test.ping") => job(ask, PING),
+                    ("minion_pub", FUNCTION) => {
+                        count.fetch_add(1, Ordering::SeqCst);
+                        on_publish(ask)
+                    }
+                    ("minion_pub", _) => job(ask, QUESTION),
+                    ("minion_runner", _) => seal(ask, &Value::Map(Vec::new())),
+                    ("pub_ret", _) => match ask.text("jid").as_str() {
+                        PING => returned(ask, Value::Bool(true)),
+                        JOB => on_return(ask),
+                        _ => seal(ask, &Value::Map(Vec::new())),
+                    },
+                    _ => Reply::Bytes(ask.honest()),
+                },
+            ),
+        );
+        Self { fake, published }
+    }
+
+    fn published(&self) -> usize {
+        self.published.load(Ordering::SeqCst)
+    }
+}
+
+fn seal(ask: &Ask, value: &Value) -> Reply {
+    Reply::Bytes(ask.seal(value))
+}
+
+fn job(ask: &Ask, jid: &str) -> Reply {
+    let minions = Value::Array(vec![Value::text(MINION)]);
+    seal(
+        ask,
+        &Value::map([("jid", Value::text(jid)), ("minions", minions)]),
+    )
+}
+
+fn honest_job(ask: &Ask) -> Reply {
+    job(ask, JOB)
+}
+
+fn returned(ask: &Ask, ret: Value) -> Reply {
+    seal(ask, &Value::map([(MINION, Value::map([("ret", ret)]))]))
+}
+
+fn honest_return(ask: &Ask) -> Reply {
+    returned(ask, Value::Bool(true))
+}
+
+fn no_return(ask: &Ask) -> Reply {
+    seal(ask, &Value::Map(Vec::new()))
+}
+
+fn run(masters: &[(&'static str, &Master)], timeout: &str, options: &[&str]) -> Ended {
+    let entries: Vec<Entry> = masters
+        .iter()
+        .map(|(name, master)| Entry {
+            name,
+            address: master.fake.address(),
+            pinned: false,
+        })
+        .collect();
+    let client = Client::new(&entries);
+    let mut run = Saltfo::new([
+        "--timeout",
+        timeout,
+        "--out",
+        "json",
+        "run",
+        MINION,
+        FUNCTION,
+        "secret-argument",
+    ])
+    .arg("--config")
+    .arg(client.config());
+    for option in options {
+        run = run.arg(option);
+    }
+    run.run()
+}
+
+#[test]
+fn a_job_is_published_once_and_its_return_printed() {
+    let master = Master::start(2, honest_job, honest_return);
+    let ended = run(&[(MASTER, &master)], "10", &[]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert_eq!(ended.document()[MINION], true, "{ended:?}");
+    assert_eq!(master.published(), 1);
+    // The journal has what it takes to find the job, and no arguments.
+    for word in [JOB, MASTER, MINION, FUNCTION] {
+        assert!(ended.stderr.contains(word), "{ended:?}");
+    }
+    assert!(!ended.stderr.contains("secret-argument"), "{ended:?}");
+}
+
+#[test]
+fn whatever_the_reply_to_the_publish_is_it_leaves_once() {
+    let faults: [(&str, Fault); 9] = [
+        ("bad load", |_| Reply::Bytes(bad_load())),
+        ("silence", |_| Reply::Silence),
+        ("the end of the connection", |_| Reply::HangUp),
+        ("another session key", |ask| {
+            Reply::Bytes(ask.seal_with_another_key())
+        }),
+        ("another nonce", |ask| {
+            Reply::Bytes(ask.seal_with_nonce(Some(&[b'0'; 32])))
+        }),
+        ("a handler that failed", |ask| seal(ask, &Value::text(""))),
+        ("a worker that failed", |_| {
+            Reply::Bytes(Value::text("Some exception handling minion payload").encode())
+        }),
+        ("an answer that no release gives", |ask| seal(ask, &Value::Int(7))),
+        ("a jid that is a path", |ask| job(ask, "../../../etc/passwd0")),
+    ];
+    std::thread::scope(|scope| {
+        for (name, fault) in faults {
+            scope.spawn(move || {
+                let master = Master::start(2, fault, honest_return);
+                // Another master is there, and must not get it either.
+                let other = Master::start(3, honest_job, honest_return);
+                let masters = [(MASTER, &master), (OTHER, &other)];
+                let ended = run(&masters, "4", &[]);
+                let published = master.published() + other.published();
+                assert_eq!(published, 1, "{name}: {ended:?}");
+                // Both have the minion here: if the honest one was asked, all is well.
+                if other.published() == 0 {
+                    assert_eq!(ended.code(), 7, "{name}: {ended:?}");
+                    assert!(
+                        ended.stderr.contains("search_target=saltfo:"),
+                        "{name}: {ended:?}"
+                    );
+                }
+                assert!(ended.took < Duration::from_secs(15), "{name}: {ended:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_function_that_is_not_allowed_is_refused_with_the_lines_to_add() {
+    let master = Master::start(2, |ask| seal(ask, &Value::Map(Vec::new())), honest_return);
+    let ended = run(&[(MASTER, &master)], "10", &[]);
+    assert_eq!((ended.code(), master.published()), (6, 1), "{ended:?}");
+    let lines = format!("peer: {{'^{}$': ['test\\.arg$']}}", ID.replace('.', "\\."));
+    assert!(ended.stderr.contains(&lines), "{ended:?}");
+}
+
+#[test]
+fn a_return_that_does_not_come_leaves_the_jid() {
+    let faults: [(&str, Fault); 4] = [
+        ("none", no_return),
+        ("of another minion", |ask| {
+            seal(
+                ask,
+                &Value::map([("minion02", Value::map([("ret", Value::Bool(true))]))]),
+            )
+        }),
+        ("a job that the master does not know", |ask| {
+            seal(ask, &Value::text(""))
+        }),
+        ("under another key", |ask| {
+            Reply::Bytes(ask.seal_with_another_key())
+        }),
+    ];
+    std::thread::scope(|scope| {
+        for (name, fault) in faults {
+            scope.spawn(move || {
+                let master = Master::start(2, honest_job, fault);
+                let ended = run(&[(MASTER, &master)], "3", &[]);
+                assert_eq!((ended.code(), master.published()), (7, 1), "{name}: {ended:?}");
+                assert!(
+                    ended
+                        .stderr
+                        .contains(&format!("look again with: saltfo run --jid {JOB} {MINION}")),
+                    "{name}: {ended:?}"
+                );
+            });
+        }
+    });
+}
+
+#[test]
+fn a_retcode_that_may_not_be_asked_for_is_called_unknown() {
+    let master = Master::start(2, honest_job, |ask| returned(ask, Value::text("done")));
+    let ended = run(&[(MASTER, &master)], "10", &[]);
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert!(ended.stderr.contains("the retcode is not known"), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains(r"peer_run: {'^pipeline\.xyz$': ['jobs\.list_job$']}"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_found_before_anything_is_sent() {
+    let master = Master::start(2, honest_job, honest_return);
+    let ended = run(&[(MASTER, &master)], "10", &["--out-file", "/nowhere/at/all"]);
+    assert_eq!(ended.code(), 2, "{ended:?}");
+    assert_eq!(master.fake.peer().connections(), 0);
+}

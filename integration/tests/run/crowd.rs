@@ -1,0 +1,44 @@
+//! Many runs at once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Stdio};
+
+use integration::Lab;
+
+use super::common::saltfo;
+
+const MANY: usize = 50;
+
+pub(crate) fn fifty_at_once_run_once_each(lab: &Lab) {
+    let file = lab.folder().join("crowd");
+    let start = |number: usize| -> Child {
+        let minion = ["minion01", "minion02"][number % 2];
+        let command = format!("echo {number} >> {}", file.display());
+        let mut command = lab
+            .saltfo(&["run", minion, "cmd.run", &command, "--timeout", "240"])
+            .unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let running: Vec<Child> = (0..MANY).map(start).collect();
+    for (number, child) in running.into_iter().enumerate() {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "run {number}: {output:?}");
+    }
+    let mut times: BTreeMap<usize, usize> = BTreeMap::new();
+    for line in fs::read_to_string(&file).unwrap().lines() {
+        *times.entry(line.parse().unwrap()).or_default() += 1;
+    }
+    let once: BTreeMap<usize, usize> = (0..MANY).map(|number| (number, 1)).collect();
+    assert_eq!(times, once);
+    // No master has a worker that waits for itself.
+    for _ in 0..4 {
+        let run = saltfo(lab, &["probe", "--timeout", "5", "--out", "json"]);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+}

@@ -1,0 +1,97 @@
+//! `saltfo run` on real masters and minions, in good times and bad.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod common;
+mod crowd;
+mod dispatch;
+mod faults;
+mod lost_reply;
+mod once;
+mod results;
+mod stopping;
+
+use integration::{Lab, SaltVersion};
+
+/// One lab per release, and everything that can be asked of it: bringing it up takes longer than asking.
+#[test]
+fn jobs_on_real_masters() {
+    for version in SaltVersion::tested().unwrap() {
+        eprintln!("== salt {version}");
+        let lab = Lab::builder()
+            .version(version)
+            .worker_threads(3)
+            .minion_config("minion01", "cache_jobs: True\n")
+            // Salt's minion cuts longer returns, at 1 MiB if nothing is said.
+            .minion_config("minion01", "max_event_size: 20000000\n")
+            .master_config(
+                "salt2",
+                "peer_run:\n  '^pipeline\\.xyz$': ['jobs\\.list_jobs?$']\n",
+            )
+            .build()
+            .unwrap();
+        once::write_state(&lab);
+        results::every_kind_of_result_has_its_exit_code(&lab);
+        results::text_and_bytes_arrive_whole(&lab);
+        results::ten_megabytes_arrive(&lab);
+        results::a_return_that_the_minion_has_cut_is_called_that(&lab);
+        dispatch::several_minions_are_one_publish_per_master(&lab);
+        dispatch::the_pillar_is_fresh_before_the_job_begins(&lab);
+        dispatch::what_is_not_allowed_names_the_lines_to_add(&lab);
+        dispatch::a_minion_that_is_nowhere_gets_nothing(&lab);
+        dispatch::an_earlier_job_is_picked_up(&lab);
+        stopping::a_cancelled_run_leaves_the_job(&lab);
+        stopping::a_cancelled_run_kills_the_job_if_told_to(&lab);
+        lost_reply::a_reply_that_is_lost_is_made_up_for_by_the_publication(&lab);
+        lost_reply::a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(&lab);
+        lost_reply::a_job_that_is_over_before_anybody_looks_is_unknown(&lab);
+        lost_reply::a_job_that_is_over_is_found_in_the_job_cache_if_that_is_allowed(&lab);
+    }
+}
+
+/// Masters that do not repeat what they ask of themselves. One lab per release.
+#[test]
+fn crowds() {
+    for version in SaltVersion::tested().unwrap() {
+        eprintln!("== salt {version}");
+        let lab = Lab::builder()
+            .version(version)
+            .worker_threads(5)
+            .master_config("salt1", "request_channel_tries: 1\n")
+            .master_config("salt2", "request_channel_tries: 1\n")
+            .build()
+            .unwrap();
+        crowd::fifty_at_once_run_once_each(&lab);
+    }
+}
+
+/// Every fault once the job is published. One lab per release.
+#[test]
+fn a_job_runs_once_whatever_happens() {
+    for version in SaltVersion::tested().unwrap() {
+        eprintln!("== salt {version}");
+        let lab = Lab::builder()
+            .version(version)
+            .worker_threads(3)
+            .master_alive_interval(5)
+            .first_master("minion02", "salt1")
+            .minion_config("minion01", "cache_jobs: True\n")
+            .build()
+            .unwrap();
+        once::write_state(&lab);
+        faults::the_cable_of_the_runner_is_cut_for_ten_seconds(&lab);
+        faults::the_cable_of_the_master_is_cut_for_ten_seconds(&lab);
+        faults::the_master_hangs_for_a_while(&lab);
+        faults::the_master_hangs_for_good(&lab);
+        faults::the_minion_restarts(&lab);
+        faults::the_master_restarts(&lab);
+        faults::the_master_is_killed_and_the_minions_fail_over(&lab);
+    }
+}
