@@ -18,9 +18,11 @@ use pki_tools::secrets::Secrets;
 use proto::message::MinionIdError;
 use tracing::level_filters::LevelFilter;
 
+use crate::arguments::{DocumentError, LineError, PillarError};
 use crate::config::{Config, ConfigError, DEFAULT_PATH, Permissions, Source};
 use crate::dispatch::FunctionError;
 use crate::exit::Exit;
+use crate::output::TooLong;
 use args::{Args, Command, LogFormat};
 
 /// Why nothing was sent.
@@ -48,8 +50,17 @@ enum CliError {
         file: std::path::PathBuf,
         source: std::io::Error,
     },
-    #[error("{}: {why}", .file.display())]
-    ArgJson { file: std::path::PathBuf, why: String },
+    #[error("{}: {source}", .file.display())]
+    Document {
+        file: std::path::PathBuf,
+        source: DocumentError,
+    },
+    #[error("--base64 {0}")]
+    Line(#[from] LineError),
+    #[error(transparent)]
+    Pillar(#[from] PillarError),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     #[error("cannot print the result: {0}")]
     Print(String),
 }

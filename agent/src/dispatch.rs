@@ -24,7 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-pub use job::{Function, FunctionError, Job, Order, TellsSuccess};
+pub use job::{Function, FunctionError, Job, Order};
 pub use outcome::{Doing, Event, Outcome, Return, Unknown};
 
 use crate::config::Config;
@@ -107,7 +107,6 @@ pub async fn pick_up(
     config: &Arc<Config>,
     jid: &Jid,
     minions: &[MinionId],
-    tells_success: TellsSuccess,
     timeout: Duration,
     report: &UnboundedSender<Event>,
 ) {
@@ -116,7 +115,6 @@ pub async fn pick_up(
         home: None,
         minions: minions.to_vec(),
         function: None,
-        tells_success,
         mark: None,
         deadline: Instant::now() + timeout,
         report: report.clone(),
@@ -231,7 +229,6 @@ impl Group {
             home: Some(self.master),
             minions: self.minions.clone(),
             function: Some(self.order.job.function.as_str().to_owned()),
-            tells_success: self.order.tells_success,
             mark: Some(mark.clone()),
             deadline: self.deadline,
             report: self.report.clone(),

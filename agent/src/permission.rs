@@ -5,7 +5,8 @@ use proto::message::MinionId;
 /// For a master whose `peer:` does not let us publish a function.
 pub(crate) fn to_publish(id: &MinionId, function: &str) -> String {
     format!(
-        "does not let {id} publish {function}: add `{}` to its configuration",
+        "does not let {id} publish {function}: install that master anew with `pki-tools install … --peer-allow LIST`, \
+         {function} in the list, or add `{}` to its configuration; then restart it",
         entry("peer", id, function)
     )
 }
@@ -46,6 +47,7 @@ mod tests {
             text.contains(r"`peer: {'^pipeline\.xyz$': ['state\.apply$']}`"),
             "{text}"
         );
+        assert!(text.contains("pki-tools install … --peer-allow LIST"), "{text}");
         let text = to_run(&id, "jobs.list_job");
         assert!(
             text.contains(r"`peer_run: {'^pipeline\.xyz$': ['jobs\.list_job$']}`"),

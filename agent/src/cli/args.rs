@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use colorchoice_clap::Color;
 use proto::message::{Jid, MinionId};
 
+use crate::output::StateOutput;
+
 /// Multi-master failover for Salt: which master has the minion, proven by a round trip
 #[derive(Debug, Parser)]
 #[command(name = "saltfo", version, about, max_term_width = 100, after_help = EXAMPLES, arg_required_else_help = true)]
@@ -120,6 +122,7 @@ Examples:
 const RUN_USAGE: &str = "\
 saltfo run [OPTIONS] MINION FUNCTION [ARG|KEY=VALUE]...
        saltfo run [OPTIONS] -L MINION,… FUNCTION [ARG|KEY=VALUE]...
+       saltfo run [OPTIONS] MINION --base64 CMD
        saltfo run [OPTIONS] --jid JID MINION";
 
 const RUN_HELP: &str = "\
@@ -130,18 +133,19 @@ Examples:
   saltfo run minion01 state.apply app.deploy pillar='{\"version\": 3}'
   saltfo run minion01 cmd.run 'systemctl reload nginx' --timeout 60
   saltfo run -L minion01,minion02 --refresh-pillar state.apply test=True
+  saltfo run minion01 --base64 \"$SALT_CMD\" --junit report.xml      in a pipeline
   saltfo run --jid 20261120184009763862 minion01         pick up the return of an earlier run
 
 Exit codes:
   0  the job succeeded
   1  it ran and failed: a state with result False, an error text, a retcode other than 0
-  7  it was dispatched, and what became of it is not known; the jid is on stderr
+  7  it was dispatched, and what became of it is not known or cannot be written; the jid is on stderr
   and those of active-master if nothing was dispatched";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The id of one minion, the function and its arguments, as salt takes them
-    #[arg(value_name = "WORD", required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", allow_negative_numbers = true)]
     pub(crate) words: Vec<String>,
     /// Several minions: a block of output for each as it returns, the worst exit code
     #[arg(short = 'L', long, value_name = "MINION,…", value_delimiter = ',')]
@@ -152,12 +156,37 @@ pub(crate) struct Run {
     /// Further arguments from a JSON file or stdin: a list, or {\"args\": […], \"kwargs\": {…}}
     #[arg(long, value_name = "FILE|-", conflicts_with = "jid")]
     pub(crate) arg_json: Option<PathBuf>,
+    /// The function with its arguments as one word: base64 of a line that is split as a shell splits it
+    #[arg(long, value_name = "CMD", conflicts_with = "jid")]
+    pub(crate) base64: Option<String>,
     /// Let the minions render their pillar anew first
     #[arg(long, conflicts_with = "jid")]
     pub(crate) refresh_pillar: bool,
     /// Write the result to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) out_file: Option<PathBuf>,
+    /// Also write a JUnit report to this file, with a case for each state
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// How much the text says of each state
+    #[arg(
+        long,
+        visible_alias = "state_output",
+        value_enum,
+        value_name = "HOW",
+        default_value = "full"
+    )]
+    pub(crate) state_output: StateOutput,
+    /// Whether the text shows states that succeeded and changed nothing
+    #[arg(
+        long,
+        visible_alias = "state_verbose",
+        value_name = "TRUE|FALSE",
+        default_value = "true",
+        action = clap::ArgAction::Set,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub(crate) state_verbose: bool,
     /// What to do with the job on Ctrl-C or SIGTERM [default: leave; on a terminal, ask]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) on_cancel: Option<OnCancel>,

@@ -20,8 +20,15 @@ impl Aside {
             file: path.to_owned(),
             source,
         };
-        if path.is_dir() {
-            return Err(failed(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+        match path.metadata() {
+            Ok(found) if found.is_dir() => {
+                return Err(failed(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+            }
+            // To root, /dev/null would be a file like any other.
+            Ok(found) if !found.is_file() => {
+                return Err(failed(std::io::Error::other("it is no regular file")));
+            }
+            _ => {}
         }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -1,7 +1,6 @@
 //! The documents on stdout: their JSON shapes are part of the contract with scripts.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -145,7 +144,15 @@ pub(super) fn print<T: Serialize>(document: &T, out: Out, text: &str) -> Result<
 
 /// Writes to stdout, without colours where they are not wanted.
 pub(super) fn write(text: &str) -> Result<(), CliError> {
-    let mut stdout = anstream::stdout().lock();
+    write_to(anstream::stdout().lock(), text)
+}
+
+/// Writes to stdout, byte for byte.
+pub(super) fn write_as_it_is(text: &str) -> Result<(), CliError> {
+    write_to(std::io::stdout().lock(), text)
+}
+
+fn write_to(mut stdout: impl std::io::Write, text: &str) -> Result<(), CliError> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever read has enough; the exit code is still that of the masters.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -327,6 +327,7 @@ mod tests {
             jid: Jid::parse("20261120184009763862").unwrap(),
             function: None,
             ret: Value::Nil,
+            outputter: None,
             retcode: None,
         };
         trial.evidence.is_here(&minion(), &ret);

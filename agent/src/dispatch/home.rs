@@ -3,18 +3,18 @@
 use std::future::pending;
 use std::time::Duration;
 
-use proto::message::{Command, Jid, MinionId, Returned, Value};
+use proto::message::{Command, Jid, MinionId, Returned};
 use proto::session::ReplyError;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 
-use super::job::TellsSuccess;
 use super::job_cache::{self, CachedJob, LIST_JOB};
 use super::outcome::Return;
 use crate::config::Config;
 use crate::locate::Pauses;
 use crate::master::{self, Connection, Failure};
 use crate::permission;
+use crate::success::{self, Outcome};
 
 /// The pauses between two looks grow by this factor: a return is seen late by a tenth of the job's time, on average,
 const GROWTH: f64 = 1.2;
@@ -62,7 +62,6 @@ pub(super) struct Home<'a> {
     /// The function; none if another run dispatched it.
     pub(super) function: Option<&'a str>,
     pub(super) waiting: Vec<MinionId>,
-    pub(super) tells_success: TellsSuccess,
     pub(super) findings: UnboundedSender<Finding>,
     pub(super) deadline: Instant,
     /// How often retcodes were asked for in vain.
@@ -133,50 +132,53 @@ impl<'a> Home<'a> {
             master: self.master,
             knows: returned.is_known(),
         });
-        let mut here: Vec<(MinionId, Value)> = Vec::new();
+        let mut here: Vec<(MinionId, Return)> = Vec::new();
         for minion in &self.waiting {
             if let Some(ret) = returned.of(minion) {
-                here.push((minion.clone(), ret.clone()));
+                let ret = Return {
+                    jid: self.jid.clone(),
+                    function: self.function.map(str::to_owned),
+                    ret: ret.clone(),
+                    outputter: returned.outputter(minion).map(str::to_owned),
+                    retcode: None,
+                };
+                here.push((minion.clone(), ret));
             }
         }
         if here.is_empty() {
             return Ok(());
         }
-        let told = here
-            .iter()
-            .all(|(_, ret)| self.function.is_some() && (self.tells_success)(self.function, ret));
-        let cached = if told {
+        let cached = if here.iter().all(|(_, ret)| self.is_told(ret)) {
             None
         } else {
             // Others may publish meanwhile: a runner takes its time.
             connection.end_turn();
             for (minion, ret) in &here {
-                let ret = Return {
-                    jid: self.jid.clone(),
-                    function: self.function.map(str::to_owned),
-                    ret: ret.clone(),
-                    retcode: None,
-                };
-                self.tell(Finding::Here(minion.clone(), ret));
+                self.tell(Finding::Here(minion.clone(), ret.clone()));
             }
             self.retcodes(connection).await?
         };
-        for (minion, ret) in here {
+        for (minion, mut ret) in here {
             self.waiting.retain(|other| *other != minion);
-            let found = cached.as_ref().and_then(|job| job.of(&minion));
-            let ret = Return {
-                jid: self.jid.clone(),
-                function: cached
-                    .as_ref()
-                    .and_then(CachedJob::function)
-                    .or(self.function)
-                    .map(str::to_owned),
-                ret,
-                retcode: found.and_then(|found| found.retcode).cloned(),
-            };
+            if let Some(job) = &cached {
+                if let Some(function) = job.function() {
+                    ret.function = Some(function.to_owned());
+                }
+                ret.retcode = job.of(&minion).and_then(|found| found.retcode).cloned();
+            }
             self.tell(Finding::Return(minion, ret));
         }
         Ok(())
+    }
+
+    /// Whether the return alone says how the job ended.
+    fn is_told(&self, ret: &Return) -> bool {
+        self.function.is_some_and(|function| {
+            !matches!(
+                success::judge(function, &ret.ret, None),
+                Outcome::RetcodeNeeded { .. }
+            )
+        })
     }
 
     /// `pub_ret` has no retcode, so where it matters the job cache is asked.

@@ -111,6 +111,7 @@ impl Inquiry {
                                 jid: self.jid.clone(),
                                 function: job.function().map(str::to_owned),
                                 ret: found.ret.clone(),
+                                outputter: found.outputter.map(str::to_owned),
                                 retcode: found.retcode.cloned(),
                             };
                             answers.returns.push((minion.clone(), ret));
@@ -164,6 +165,7 @@ impl Inquiry {
             jid: self.jid.clone(),
             function: kept.get("fun").and_then(Value::as_text).map(str::to_owned),
             ret: kept.get("return")?.clone(),
+            outputter: kept.get("out").and_then(Value::as_text).map(str::to_owned),
             retcode: kept.get("retcode").cloned(),
         })
     }

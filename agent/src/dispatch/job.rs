@@ -72,9 +72,6 @@ pub struct Job {
     pub arguments: Vec<Value>,
 }
 
-/// Whether a return tells by itself if the job succeeded. The function is unknown for a job of an earlier run.
-pub type TellsSuccess = fn(Option<&str>, &Value) -> bool;
-
 /// A job for some minions.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -84,8 +81,6 @@ pub struct Order {
     pub minions: Vec<MinionId>,
     /// Whether the minions render their pillar anew first.
     pub refresh_pillar: bool,
-    /// Of a return that does not tell, the retcode is asked for.
-    pub tells_success: TellsSuccess,
     /// How long to look for the minions.
     pub lookup: Duration,
     /// How long all of it may take.

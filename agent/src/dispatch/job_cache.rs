@@ -19,6 +19,7 @@ pub(super) struct CachedJob(Value);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CachedReturn<'a> {
     pub(super) ret: &'a Value,
+    pub(super) outputter: Option<&'a str>,
     pub(super) retcode: Option<&'a Value>,
 }
 
@@ -76,6 +77,7 @@ impl CachedJob {
         let result = self.0.get("Result")?.get(minion.as_str())?;
         Some(CachedReturn {
             ret: result.get("return")?,
+            outputter: result.get("out").and_then(Value::as_text),
             retcode: result.get("retcode"),
         })
     }

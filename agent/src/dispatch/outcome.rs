@@ -78,6 +78,8 @@ pub struct Return {
     pub function: Option<String>,
     /// What the function returned.
     pub ret: Value,
+    /// The outputter that the minion asks for: `highstate` for most functions that run states.
+    pub outputter: Option<String>,
     /// Where it was asked for, or the source told it. Most are integers; a command that ran out of time has `None`.
     pub retcode: Option<Value>,
 }

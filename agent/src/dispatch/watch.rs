@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::evidence::Evidence;
 use super::home::{Finding, Home, NO_RETCODE};
 use super::inquiry::{self, Answers, Inquiry};
-use super::job::TellsSuccess;
 use super::outcome::{Doing, Event, Outcome, Unknown};
 use crate::config::Config;
 use crate::master::Connection;
@@ -42,7 +41,6 @@ pub(super) struct Watch {
     pub(super) minions: Vec<MinionId>,
     /// The function, if it is known.
     pub(super) function: Option<String>,
-    pub(super) tells_success: TellsSuccess,
     /// None if another run dispatched it.
     pub(super) mark: Option<Mark>,
     pub(super) deadline: Instant,
@@ -109,8 +107,7 @@ impl Watch {
         if self.home.is_none() {
             for &master in &masters {
                 let (config, jid, minions) = (Arc::clone(&self.config), jid.clone(), self.minions.clone());
-                let (findings, tells_success, deadline) =
-                    (findings.clone(), self.tells_success, self.deadline);
+                let (findings, deadline) = (findings.clone(), self.deadline);
                 others.spawn(async move {
                     let home = Home {
                         config: &config,
@@ -118,7 +115,6 @@ impl Watch {
                         jid: &jid,
                         function: None,
                         waiting: minions,
-                        tells_success,
                         findings,
                         deadline,
                         runner_failures: 0,
@@ -136,7 +132,6 @@ impl Watch {
                         jid,
                         function: self.function.as_deref(),
                         waiting: self.minions.clone(),
-                        tells_success: self.tells_success,
                         findings: findings.clone(),
                         deadline: self.deadline,
                         runner_failures: 0,

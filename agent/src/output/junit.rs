@@ -36,6 +36,8 @@ pub enum End<'a> {
     Returned(&'a Value, &'a Outcome),
     /// Nobody knows; why.
     Unknown(&'a str),
+    /// Nothing was dispatched; why.
+    NotDispatched(&'a str),
 }
 
 /// Writes the report. `text` makes readable text of changes and of returns that are no states.
@@ -94,7 +96,7 @@ impl Counts {
                 case::Verdict::Passed => {}
                 case::Verdict::Skipped => counts.skipped += 1,
                 case::Verdict::Failed(_) => counts.failures += 1,
-                case::Verdict::Unknown => counts.errors += 1,
+                case::Verdict::Error(_) => counts.errors += 1,
             }
         }
         counts

@@ -154,6 +154,14 @@ pub fn yaml(returns: &[(&str, &Value)]) -> Result<String, TooLong> {
     Ok(printed(yaml::of_minions(returns)?))
 }
 
+/// Data as Salt's nested outputter prints it, without colours and without a minion's name.
+///
+/// # Errors
+/// [`TooLong`]
+pub fn of_value(value: &Value) -> Result<String, TooLong> {
+    Ok(nested::at_indent(value, 0, Colors::new(false))?.into_string())
+}
+
 impl Returned<'_> {
     /// Whether the highstate outputter is the one.
     ///

@@ -1,5 +1,6 @@
 //! `saltfo run` at masters that lie about the publish, lose its reply, or its return: it leaves once.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -89,7 +90,21 @@ fn no_return(ask: &Ask) -> Reply {
     seal(ask, &Value::Map(Vec::new()))
 }
 
+/// Runs the function with an argument, and prints the return as JSON.
 fn run(masters: &[(&'static str, &Master)], timeout: &str, options: &[&str]) -> Ended {
+    let words = [
+        "--timeout",
+        timeout,
+        "--out",
+        "json",
+        MINION,
+        FUNCTION,
+        "secret-argument",
+    ];
+    start(masters, &[&words[..], options].concat()).run()
+}
+
+fn start(masters: &[(&'static str, &Master)], words: &[&str]) -> Saltfo {
     let entries: Vec<Entry> = masters
         .iter()
         .map(|(name, master)| Entry {
@@ -99,22 +114,9 @@ fn run(masters: &[(&'static str, &Master)], timeout: &str, options: &[&str]) -> 
         })
         .collect();
     let client = Client::new(&entries);
-    let mut run = Saltfo::new([
-        "--timeout",
-        timeout,
-        "--out",
-        "json",
-        "run",
-        MINION,
-        FUNCTION,
-        "secret-argument",
-    ])
-    .arg("--config")
-    .arg(client.config());
-    for option in options {
-        run = run.arg(option);
-    }
-    run.run()
+    let run = Saltfo::new(["run", "--config"]).arg(client.config());
+    let run = words.iter().fold(run, |run, word| run.arg(word));
+    run.env("GITLAB_CI", "")
 }
 
 #[test]
@@ -234,7 +236,160 @@ fn a_retcode_that_may_not_be_asked_for_is_called_unknown() {
 #[test]
 fn a_file_that_cannot_be_written_is_found_before_anything_is_sent() {
     let master = Master::start(2, honest_job, honest_return);
-    let ended = run(&[(MASTER, &master)], "10", &["--out-file", "/nowhere/at/all"]);
-    assert_eq!(ended.code(), 2, "{ended:?}");
+    for option in ["--out-file", "--junit"] {
+        for file in ["/nowhere/at/all", "/dev/null", "/"] {
+            let ended = run(&[(MASTER, &master)], "10", &[option, file]);
+            assert_eq!(ended.code(), 2, "{option} {file}: {ended:?}");
+            assert!(ended.stderr.contains(file), "{option} {file}: {ended:?}");
+        }
+    }
     assert_eq!(master.fake.peer().connections(), 0);
+}
+
+#[test]
+fn words_that_are_none_are_found_before_anything_is_sent() {
+    let master = Master::start(2, honest_job, honest_return);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("arguments.json");
+    std::fs::write(&file, "[1,\n 2").unwrap();
+    let file = file.to_str().unwrap();
+    let cases: [(&[&str], &str); 11] = [
+        (&[], "no minion is given"),
+        (&[MINION], "no function is given"),
+        (&["-L", "minion01,minion02"], "no function is given"),
+        (&["web*", "test.ping"], "web*"),
+        (&[MINION, "test.ping,test.version"], "one at a time"),
+        (&[MINION, "--base64", "dGVzdC5waW5n*"], "--base64 is no base64"),
+        (
+            &[MINION, "--base64", "dGVzdC5waW5n", "test.ping"],
+            "give the minion alone",
+        ),
+        (&[MINION, "test.ping", "--jid", JOB], "give the minion alone"),
+        (
+            &[MINION, "state.apply", "pillar={v:", "3}"],
+            "argument 1: pillar= is no YAML mapping",
+        ),
+        (&[MINION, FUNCTION, "--arg-json", file], "line 2 column 2"),
+        (
+            &[MINION, FUNCTION, "--arg-json", "/nowhere"],
+            "cannot read /nowhere",
+        ),
+    ];
+    for (words, why) in cases {
+        let ended = start(&[(MASTER, &master)], words).run();
+        assert_eq!(ended.code(), 2, "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(why), "{words:?}: {ended:?}");
+    }
+    assert_eq!(master.fake.peer().connections(), 0);
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_leaves_the_jid() {
+    let master = Master::start(2, honest_job, honest_return);
+    for form in ["text", "json"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = start(&[(MASTER, &master)], &["--out", form, MINION, FUNCTION])
+            .stdout(full.into())
+            .stderr(Stdio::piped())
+            .run_as_is();
+        // It was dispatched: 2 would say that it was not.
+        assert_eq!(ended.code(), 7, "{form}: {ended:?}");
+        assert!(
+            ended.stderr.contains("cannot write to stdout"),
+            "{form}: {ended:?}"
+        );
+        assert!(ended.stderr.contains(JOB), "{form}: {ended:?}");
+    }
+    assert_eq!(master.published(), 2);
+}
+
+#[test]
+fn text_is_in_the_colours_that_are_asked_for() {
+    let failed = |ask: &Ask| {
+        let text = "The minion function caused an exception: \u{1b}[2J";
+        let fields = [("ret", Value::text(text)), ("out", Value::text("nested"))];
+        seal(ask, &Value::map([(MINION, Value::map(fields))]))
+    };
+    let master = Master::start(2, honest_job, failed);
+    let of = |options: &[&str]| {
+        let words = [&[MINION, FUNCTION], options].concat();
+        let ended = start(&[(MASTER, &master)], &words).run();
+        assert_eq!(ended.code(), 1, "{ended:?}");
+        ended.stdout
+    };
+    let text = "The minion function caused an exception: ?[2J";
+    assert_eq!(of(&[]), format!("{MINION}:\n    {text}\n"));
+    // Of a failed job the name is red, not cyan.
+    assert_eq!(
+        of(&["--color", "always"]),
+        format!("\u{1b}[0;31m{MINION}\u{1b}[0;0m:\n    \u{1b}[0;32m{text}\u{1b}[0;0m\n")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out");
+    assert_eq!(of(&["--out-file", file.to_str().unwrap()]), "");
+    assert_eq!(
+        std::fs::read_to_string(file).unwrap(),
+        format!("{MINION}:\n    {text}\n")
+    );
+}
+
+#[test]
+fn in_gitlab_the_block_of_a_minion_is_a_section() {
+    let gitlab = |on_return: Fault| {
+        let master = Master::start(2, honest_job, on_return);
+        let run = start(&[(MASTER, &master)], &[MINION, FUNCTION]);
+        run.env("GITLAB_CI", "true").run().stdout
+    };
+    let printed = gitlab(honest_return);
+    let (begin, rest) = printed.split_once("\r\u{1b}[0K").unwrap();
+    assert!(begin.starts_with("section_start:"), "{printed:?}");
+    assert!(
+        begin.ends_with(&format!(":{MINION}[collapsed=true]")),
+        "{printed:?}"
+    );
+    assert!(
+        rest.starts_with(&format!(
+            "{MINION}: {FUNCTION}: succeeded\n{MINION}:\n    True\nsection_end:"
+        )),
+        "{printed:?}"
+    );
+    // What went wrong lies open.
+    let printed = gitlab(|ask| returned(ask, Value::text(format!("'{FUNCTION}' is not available."))));
+    assert!(printed.contains(&format!(":{MINION}\r")), "{printed:?}");
+    assert!(
+        printed.contains("failed: 'test.arg' is not available."),
+        "{printed:?}"
+    );
+}
+
+#[test]
+fn a_junit_report_is_written_however_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.xml");
+    let report = |on_publish: Fault, on_return: Fault| {
+        let master = Master::start(2, on_publish, on_return);
+        let ended = run(&[(MASTER, &master)], "3", &["--junit", file.to_str().unwrap()]);
+        (ended.code(), std::fs::read_to_string(&file).unwrap())
+    };
+    let cases: [(Fault, Fault, i32, &str); 4] = [
+        (honest_job, honest_return, 0, "<system-out>True"),
+        (
+            honest_job,
+            |ask| returned(ask, Value::text("'test.arg' is not available.")),
+            1,
+            "<failure message=\"&apos;test.arg&apos; is not available.\"",
+        ),
+        (
+            |ask| seal(ask, &Value::Map(Vec::new())),
+            honest_return,
+            6,
+            "type=\"not-dispatched\"",
+        ),
+        (honest_job, no_return, 7, "type=\"unknown-outcome\""),
+    ];
+    for (on_publish, on_return, code, part) in cases {
+        let (exit, report) = report(on_publish, on_return);
+        assert_eq!(exit, code, "{report}");
+        assert!(report.contains(part), "{report}");
+    }
 }

@@ -156,6 +156,12 @@ impl Returned {
     pub fn of(&self, minion: &MinionId) -> Option<&Value> {
         self.0.get(minion.as_str())?.get("ret")
     }
+
+    /// The outputter that this minion asks for, if it does: `highstate`, `nested`.
+    #[must_use]
+    pub fn outputter(&self, minion: &MinionId) -> Option<&str> {
+        self.0.get(minion.as_str())?.get("out")?.as_text()
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +225,15 @@ mod tests {
     fn a_master_that_does_not_know_the_job_is_told_from_one_without_returns() {
         assert!(!Returned::from_value(Value::text("")).is_known());
         assert!(Returned::from_value(Value::Map(vec![])).is_known());
+    }
+
+    #[test]
+    fn a_minion_may_ask_for_an_outputter() {
+        let fields = Value::map([("ret", Value::Map(vec![])), ("out", Value::text("highstate"))]);
+        let none = Value::map([("ret", Value::Bool(true))]);
+        let returned = Returned::from_value(Value::map([("minion01", fields), ("minion02", none)]));
+        let of = |id| returned.outputter(&MinionId::parse(id).unwrap());
+        assert_eq!((of("minion01"), of("minion02")), (Some("highstate"), None));
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub(super) enum Verdict {
     Skipped,
     /// With a word for its kind.
     Failed(&'static str),
-    /// Nobody knows.
-    Unknown,
+    /// It was not dispatched, or nobody knows how it ended; with a word for which.
+    Error(&'static str),
 }
 
 /// The cases of a suite: one for each state, and one for the job if there are no states or these don't show why it failed.
@@ -41,7 +41,12 @@ pub(super) fn of_suite<'a>(suite: &Suite<'a>, text: &dyn Fn(&Value) -> String) -
     let (ret, outcome) = match suite.end {
         End::Returned(ret, outcome) => (ret, outcome),
         End::Unknown(why) => {
-            return vec![Case::of_job(suite, Verdict::Unknown, reason(why), why.to_owned())];
+            let verdict = Verdict::Error("unknown-outcome");
+            return vec![Case::of_job(suite, verdict, reason(why), why.to_owned())];
+        }
+        End::NotDispatched(why) => {
+            let verdict = Verdict::Error("not-dispatched");
+            return vec![Case::of_job(suite, verdict, reason(why), why.to_owned())];
         }
     };
     let states = if suite.function.starts_with("state.") {
@@ -134,7 +139,7 @@ impl<'a> Case<'a> {
             Verdict::Passed => ("system-out", None),
             Verdict::Skipped => ("skipped", None),
             Verdict::Failed(kind) => ("failure", Some(kind)),
-            Verdict::Unknown => ("error", Some("unknown-outcome")),
+            Verdict::Error(kind) => ("error", Some(kind)),
         };
         let mut attributes = Vec::new();
         if !matches!(self.verdict, Verdict::Passed) {
