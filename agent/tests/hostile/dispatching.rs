@@ -19,6 +19,8 @@ const JOB: &str = "20261120184009000002";
 const QUESTION: &str = "20261120184009000003";
 /// What is dispatched.
 const FUNCTION: &str = "test.arg";
+/// Its return does not tell whether it succeeded.
+const UNTOLD: &str = "service.restart";
 
 type Fault = fn(&Ask) -> Reply;
 
@@ -43,6 +45,7 @@ impl Master {
                         count.fetch_add(1, Ordering::SeqCst);
                         on_publish(ask)
                     }
+                    ("minion_pub", UNTOLD) => honest_job(ask),
                     ("minion_pub", _) => job(ask, QUESTION),
                     ("minion_runner", _) => seal(ask, &Value::Map(Vec::new())),
                     ("pub_ret", _) => match ask.text("jid").as_str() {
@@ -101,10 +104,10 @@ fn run(masters: &[(&'static str, &Master)], timeout: &str, options: &[&str]) -> 
         FUNCTION,
         "secret-argument",
     ];
-    start(masters, &[&words[..], options].concat()).run()
+    start(&client(masters), &[&words[..], options].concat()).run()
 }
 
-fn start(masters: &[(&'static str, &Master)], words: &[&str]) -> Saltfo {
+fn client(masters: &[(&'static str, &Master)]) -> Client {
     let entries: Vec<Entry> = masters
         .iter()
         .map(|(name, master)| Entry {
@@ -113,7 +116,11 @@ fn start(masters: &[(&'static str, &Master)], words: &[&str]) -> Saltfo {
             pinned: false,
         })
         .collect();
-    let client = Client::new(&entries);
+    Client::new(&entries)
+}
+
+/// `saltfo run` with these words, as if outside of GitLab.
+fn start(client: &Client, words: &[&str]) -> Saltfo {
     let run = Saltfo::new(["run", "--config"]).arg(client.config());
     let run = words.iter().fold(run, |run, word| run.arg(word));
     run.env("GITLAB_CI", "")
@@ -221,16 +228,25 @@ fn a_return_that_does_not_come_leaves_the_jid() {
 
 #[test]
 fn a_retcode_that_may_not_be_asked_for_is_called_unknown() {
-    let master = Master::start(2, honest_job, |ask| returned(ask, Value::text("done")));
-    let ended = run(&[(MASTER, &master)], "10", &[]);
-    assert_eq!(ended.code(), 0, "{ended:?}");
-    assert!(ended.stderr.contains("the retcode is not known"), "{ended:?}");
-    assert!(
-        ended
-            .stderr
-            .contains(r"peer_run: {'^pipeline\.xyz$': ['jobs\.list_job$']}"),
-        "{ended:?}"
-    );
+    let returns: [(Fault, i32); 3] = [
+        (honest_return, 0),
+        (|ask| returned(ask, Value::text("done")), 0),
+        // It looks like a failure, and nobody says that it is none.
+        (|ask| returned(ask, Value::text("ERROR: no such service")), 1),
+    ];
+    for (on_return, code) in returns {
+        let master = Master::start(2, honest_job, on_return);
+        let client = client(&[(MASTER, &master)]);
+        let ended = start(&client, &[MINION, UNTOLD, "x"]).run();
+        assert_eq!(ended.code(), code, "{ended:?}");
+        assert!(ended.stderr.contains("the retcode is not known"), "{ended:?}");
+        assert!(
+            ended
+                .stderr
+                .contains(r"peer_run: {'^pipeline\.xyz$': ['jobs\.list_job$']}"),
+            "{ended:?}"
+        );
+    }
 }
 
 #[test]
@@ -249,6 +265,7 @@ fn a_file_that_cannot_be_written_is_found_before_anything_is_sent() {
 #[test]
 fn words_that_are_none_are_found_before_anything_is_sent() {
     let master = Master::start(2, honest_job, honest_return);
+    let client = client(&[(MASTER, &master)]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("arguments.json");
     std::fs::write(&file, "[1,\n 2").unwrap();
@@ -276,7 +293,7 @@ fn words_that_are_none_are_found_before_anything_is_sent() {
         ),
     ];
     for (words, why) in cases {
-        let ended = start(&[(MASTER, &master)], words).run();
+        let ended = start(&client, words).run();
         assert_eq!(ended.code(), 2, "{words:?}: {ended:?}");
         assert!(ended.stderr.contains(why), "{words:?}: {ended:?}");
     }
@@ -286,9 +303,10 @@ fn words_that_are_none_are_found_before_anything_is_sent() {
 #[test]
 fn a_result_that_cannot_be_printed_leaves_the_jid() {
     let master = Master::start(2, honest_job, honest_return);
+    let client = client(&[(MASTER, &master)]);
     for form in ["text", "json"] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let ended = start(&[(MASTER, &master)], &["--out", form, MINION, FUNCTION])
+        let ended = start(&client, &["--out", form, MINION, FUNCTION])
             .stdout(full.into())
             .stderr(Stdio::piped())
             .run_as_is();
@@ -311,9 +329,10 @@ fn text_is_in_the_colours_that_are_asked_for() {
         seal(ask, &Value::map([(MINION, Value::map(fields))]))
     };
     let master = Master::start(2, honest_job, failed);
+    let client = client(&[(MASTER, &master)]);
     let of = |options: &[&str]| {
         let words = [&[MINION, FUNCTION], options].concat();
-        let ended = start(&[(MASTER, &master)], &words).run();
+        let ended = start(&client, &words).run();
         assert_eq!(ended.code(), 1, "{ended:?}");
         ended.stdout
     };
@@ -337,7 +356,8 @@ fn text_is_in_the_colours_that_are_asked_for() {
 fn in_gitlab_the_block_of_a_minion_is_a_section() {
     let gitlab = |on_return: Fault| {
         let master = Master::start(2, honest_job, on_return);
-        let run = start(&[(MASTER, &master)], &[MINION, FUNCTION]);
+        let client = client(&[(MASTER, &master)]);
+        let run = start(&client, &[MINION, FUNCTION]);
         run.env("GITLAB_CI", "true").run().stdout
     };
     let printed = gitlab(honest_return);
