@@ -15,8 +15,12 @@ mod dispatch;
 mod faults;
 mod lost_reply;
 mod once;
+mod printed;
 mod results;
 mod stopping;
+mod words;
+
+use std::fs;
 
 use integration::{Lab, SaltVersion};
 
@@ -53,6 +57,24 @@ fn jobs_on_real_masters() {
         lost_reply::a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(&lab);
         lost_reply::a_job_that_is_over_before_anybody_looks_is_unknown(&lab);
         lost_reply::a_job_that_is_over_is_found_in_the_job_cache_if_that_is_allowed(&lab);
+    }
+}
+
+/// What goes in and what comes out. One lab per release.
+#[test]
+fn words_and_forms() {
+    for version in SaltVersion::tested().unwrap() {
+        eprintln!("== salt {version}");
+        let lab = Lab::builder().version(version).worker_threads(3).build().unwrap();
+        fs::create_dir_all(lab.file_root()).unwrap();
+        words::words_arrive_as_those_of_salt_do(&lab);
+        words::a_base64_word_holds_the_whole_line(&lab);
+        words::a_document_arrives_as_it_is(&lab);
+        printed::text_is_what_salt_prints_of_the_same_job(&lab);
+        printed::a_job_that_failed_is_as_red_as_salt_prints_it(&lab);
+        printed::two_minions_are_one_document(&lab);
+        printed::a_report_has_a_case_for_each_state(&lab);
+        printed::in_gitlab_each_minion_is_a_section(&lab);
     }
 }
 

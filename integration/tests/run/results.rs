@@ -43,15 +43,21 @@ pub(crate) fn every_kind_of_result_has_its_exit_code(lab: &Lab) {
         assert_eq!(run.code, 0, "{words:?}: {run:?}");
     }
     let bad: &[(&[&str], &str)] = &[
-        (&["state.apply", "fails"], "result False"),
-        (&["state.apply", "requires"], "result False"),
-        (&["state.apply", "compile"], ""),
-        (&["state.apply", "render"], ""),
-        (&["state.apply", "nosuch"], ""),
-        (&["cmd.run", "exit 3"], "retcode 3"),
-        (&["test.exception", "broken"], "retcode"),
-        (&["test.nosuch"], "retcode"),
-        (&["test.sleep"], "retcode"),
+        (&["state.apply", "fails"], "failed: broken (cmd.run): "),
+        (
+            &["state.apply", "requires"],
+            "failed: 2 states failed, first broken (cmd.run): ",
+        ),
+        (&["state.apply", "compile"], "nowhere"),
+        (&["state.apply", "render"], "Rendering SLS"),
+        (&["state.apply", "nosuch"], "No matching sls found for 'nosuch'"),
+        (&["cmd.run", "exit 3"], "failed: retcode 3"),
+        (
+            &["test.exception", "broken"],
+            "The minion function caused an exception: ",
+        ),
+        (&["test.nosuch"], "'test.nosuch' is not available."),
+        (&["test.sleep"], "Passed invalid arguments to test.sleep: "),
     ];
     for (words, why) in bad {
         let run = run(lab, words);
