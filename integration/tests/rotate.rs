@@ -12,16 +12,12 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::saltfo;
-use integration::{Client, Lab, Role, SaltVersion, until};
-use pki_tools::client::RsaPair;
-use pki_tools::rotate::{self, Done, Options, Report, Rotation, Run};
-use pki_tools::seal::Keyring;
+use common::Run;
+use integration::{Client, Lab, Role, SaltVersion, find_pki_tools, find_saltfo, until};
+use serde_json::Value as Json;
 
 const MASTERS: [&str; 2] = ["salt1", "salt2"];
 const MINIONS: [&str; 2] = ["minion01", "minion02"];
@@ -41,6 +37,14 @@ fn rotations_on_real_masters() {
             .build()
             .unwrap();
         eprintln!("== salt {version}");
+        obey(
+            &lab,
+            None,
+            &format!(
+                "pki-tools pipeline {} --out saltfo.yaml",
+                lab.client_file().display()
+            ),
+        );
         master_sign_rotates_and_both_masters_can_take_every_minion_over(&lab);
         a_rotation_of_master_sign_can_be_aborted(&lab);
         a_masters_own_pair_rotates(&lab);
@@ -53,9 +57,10 @@ fn rotations_on_real_masters() {
 
 fn master_sign_rotates_and_both_masters_can_take_every_minion_over(lab: &Lab) {
     let old = client(lab).master_sign.unwrap().pub_;
-    let report = rotate(lab, &new("master_sign"));
+    let report = rotate(lab, &["master_sign"]);
     // A minion that has forgotten its master has to check a signature. It has one master at any time.
     let salt2_signs_with_the_new_pair = || {
+        is_impostor(lab, "salt2");
         forget_master(lab, "minion02");
         assert_eq!(
             answers(lab, "minion02"),
@@ -100,17 +105,14 @@ fn master_sign_rotates_and_both_masters_can_take_every_minion_over(lab: &Lab) {
 fn a_rotation_of_master_sign_can_be_aborted(lab: &Lab) {
     let before = fs::read(lab.client_file()).unwrap();
     let old = client(lab).master_sign.unwrap().pub_;
-    let mut report = rotate(lab, &new("master_sign"));
+    let mut report = rotate(lab, &["master_sign"]);
     // As far as there is a way back.
-    let last = report
-        .steps
-        .iter()
-        .position(|step| step.what.starts_with("Only when"))
-        .unwrap();
-    report.steps.truncate(last);
+    let steps = report["steps"].as_array_mut().unwrap();
+    let is_last = |step: &Json| step["what"].as_str().unwrap().starts_with("Only when");
+    steps.truncate(steps.iter().position(is_last).unwrap());
     roll_out(lab, &report, &[]);
-    let report = rotate(lab, &Rotation::Abort);
-    assert_eq!(report.done, Done::Aborted);
+    let report = rotate(lab, &["master_sign", "--abort"]);
+    assert_eq!(report["done"], "aborted");
     assert!(fs::read(lab.client_file()).unwrap() == before);
     let minions_have_the_old_public_key = || {
         forget_master(lab, "minion02");
@@ -134,15 +136,20 @@ fn a_rotation_of_master_sign_can_be_aborted(lab: &Lab) {
 fn a_masters_own_pair_rotates(lab: &Lab) {
     let public = |client: &Client| client.masters[0].master.clone().unwrap().pub_;
     let old = public(&client(lab));
-    let report = rotate(lab, &new("salt1.xyz.example"));
-    roll_out(lab, &report, &[]);
+    let report = rotate(lab, &["salt1.xyz.example"]);
+    let salt1_has_its_new_pair = || is_impostor(lab, "salt1");
+    roll_out(
+        lab,
+        &report,
+        &[("Give salt1.xyz.example its new pair", &salt1_has_its_new_pair)],
+    );
     assert_ne!(public(&client(lab)), old);
     // Also shows that salt1 has the new key, and no copy of the old one that it prefers.
     everyone_can_change_masters(lab);
 }
 
 fn a_minions_pair_rotates(lab: &Lab) {
-    let report = rotate(lab, &new("minion01"));
+    let report = rotate(lab, &["minion01"]);
     let on = |master: &'static str| move || assert_eq!(answers(lab, "minion01"), master);
     roll_out(
         lab,
@@ -157,9 +164,9 @@ fn a_minions_pair_rotates(lab: &Lab) {
 }
 
 fn the_dispatch_identitys_pair_rotates(lab: &Lab) {
-    let report = rotate(lab, &new("pipeline"));
+    let report = rotate(lab, &["pipeline"]);
     let masters_have_the_new_key = || {
-        let run = saltfo(lab, &["active-master", "minion01"]);
+        let run = pipeline(lab, &["active-master", "minion01"]);
         assert_eq!(run.code, 6, "the old key is refused: {run:?}");
         for master in MASTERS {
             // What the master was offered; it locks nobody out.
@@ -173,14 +180,14 @@ fn the_dispatch_identitys_pair_rotates(lab: &Lab) {
         &[("Let all masters have the new key", &masters_have_the_new_key)],
     );
     for (minion, master) in [("minion01", "salt1"), ("minion02", "salt2")] {
-        let run = saltfo(lab, &["active-master", minion]);
+        let run = pipeline(lab, &["active-master", minion]);
         assert_eq!((run.code, run.stdout), (0, format!("{master}.xyz.example\n")));
     }
 }
 
 /// The order that the steps for a minion avoid.
 fn a_minion_whose_key_is_replaced_under_it_ends_and_its_new_pair_brings_it_back(lab: &Lab) {
-    rotate(lab, &new("minion02"));
+    rotate(lab, &["minion02"]);
     for master in MASTERS {
         install(lab, &format!("{master}.xyz.example"), "master");
     }
@@ -193,7 +200,7 @@ fn a_minion_whose_key_is_replaced_under_it_ends_and_its_new_pair_brings_it_back(
         Ok((denied.exists() && !minion.is_running()?).then_some(()))
     })
     .unwrap();
-    install(lab, "minion02", "minion");
+    install(lab, "minion02", "minion --replace");
     minion.start().unwrap();
     assert_eq!(
         answers(lab, "minion02"),
@@ -203,35 +210,49 @@ fn a_minion_whose_key_is_replaced_under_it_ends_and_its_new_pair_brings_it_back(
     fs::remove_file(denied).unwrap();
 }
 
+fn install(lab: &Lab, host: &str, rest: &str) {
+    let file = lab.client_file();
+    let command = format!("pki-tools install {} --host {host} --role {rest}", file.display());
+    obey(lab, Some(host), &command);
+}
+
 fn client(lab: &Lab) -> Client {
     Client::load(&lab.client_file()).unwrap()
 }
 
-fn new(what: &str) -> Rotation {
-    Rotation::New(what.to_owned())
+/// Runs the real `pki-tools`; what it prints.
+fn pki_tools(lab: &Lab, args: &[&str]) -> String {
+    let folder = lab.folder().join("runner");
+    let output = Command::new(find_pki_tools().unwrap())
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
-fn rotate(lab: &Lab, rotation: &Rotation) -> Report {
-    rotate::run(
-        &lab.client_file(),
-        rotation,
-        &Options::default(),
-        &Keyring::none(),
-    )
-    .unwrap()
+/// `pki-tools rotate` of the lab's client; its report.
+fn rotate(lab: &Lab, args: &[&str]) -> Json {
+    let file = lab.client_file();
+    let all = [&["rotate", "--out", "json", file.to_str().unwrap()], args].concat();
+    serde_json::from_str(&pki_tools(lab, &all)).unwrap()
 }
 
 /// Does what the report says, step by step. After each, every minion answers through some master; then comes what belongs
 /// to the step with this beginning.
-fn roll_out(lab: &Lab, report: &Report, after: &[(&str, &dyn Fn())]) {
-    assert!(!report.steps.is_empty());
+fn roll_out(lab: &Lab, report: &Json, after: &[(&str, &dyn Fn())]) {
+    let list = |value: &Json| value.as_array().unwrap().clone();
+    let steps = list(&report["steps"]);
+    assert!(!steps.is_empty());
     let mut done = 0;
-    for step in &report.steps {
-        eprintln!("-- {}", step.what);
+    for step in steps {
+        let what = step["what"].as_str().unwrap();
+        eprintln!("-- {what}");
         let mut said = Vec::new();
-        for Run { host, commands } in &step.run {
-            for command in commands {
-                said.extend(obey(lab, host.as_deref(), command));
+        for run in list(&step["run"]) {
+            for command in list(&run["commands"]) {
+                said.extend(obey(lab, run["host"].as_str(), command.as_str().unwrap()));
             }
         }
         said.sort();
@@ -244,7 +265,7 @@ fn roll_out(lab: &Lab, report: &Report, after: &[(&str, &dyn Fn())]) {
                 scope.spawn(move || answers(lab, minion));
             }
         });
-        for (_, work) in after.iter().filter(|(begin, _)| step.what.starts_with(begin)) {
+        for (_, work) in after.iter().filter(|(begin, _)| what.starts_with(begin)) {
             work();
             done += 1;
         }
@@ -252,29 +273,27 @@ fn roll_out(lab: &Lab, report: &Report, after: &[(&str, &dyn Fn())]) {
     assert_eq!(done, after.len(), "a step is missing");
 }
 
-/// Runs one command of a report as far as a lab differs from real hosts: `/etc/salt` is in the host's folder, and there is no
-/// systemd. Returns the minions that said True.
+/// Runs one command of a report; differently only as far as a lab differs from real hosts: `/etc/salt` is in the host's folder,
+/// and there is no systemd. Returns the minions that said True.
 fn obey(lab: &Lab, host: Option<&str>, command: &str) -> Vec<&'static str> {
-    let short = |fqdn: &str| fqdn.split('.').next().unwrap().to_owned();
-    let words: Vec<&str> = command.split_whitespace().collect();
     let here = host.map(short).unwrap_or_default();
+    let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
-        ["pki-tools", "install", file, "--host", fqdn, "--role", role, ..] => {
-            assert_eq!(
-                (Path::new(file), Some(*fqdn)),
-                (lab.client_file().as_path(), host)
+        ["pki-tools", "install", args @ ..] => {
+            let root = lab.folder().join(&here);
+            pki_tools(
+                lab,
+                &[&["install"], args, &["--root", root.to_str().unwrap()]].concat(),
             );
-            install(lab, fqdn, role);
         }
-        ["pki-tools", "rotate", _, "master_sign", "--finish"] => {
-            let report = rotate(lab, &Rotation::Finish);
-            assert_eq!(report.done, Done::Finished);
+        ["pki-tools", args @ ..] => {
+            assert_eq!(host, None);
+            pki_tools(lab, args);
+            if args.contains(&"pipeline") {
+                every_master_is_verified(lab);
+            }
         }
-        ["pki-tools", "pipeline", ..] => install_pipeline(lab),
-        ["saltfo", "--config", "saltfo.yaml", "probe"] => {
-            let run = saltfo(lab, &["probe"]);
-            assert_eq!(run.code, 0, "{run:?}");
-        }
+        ["saltfo", "--config", "saltfo.yaml", "probe"] => every_master_is_verified(lab),
         ["systemctl", verb, service] => {
             let daemon = lab.daemon(&here).unwrap();
             let role = format!(
@@ -411,92 +430,29 @@ fn log(lab: &Lab, minion: &str) -> String {
     log[start..].to_owned()
 }
 
-/// The files of a host, as `pki-tools install` puts them in place.
-fn install(lab: &Lab, fqdn: &str, role: &str) {
-    let client = client(lab);
-    let name = fqdn.split('.').next().unwrap();
-    let pki = lab.config_dir(name).join("pki").join(role);
-    let master = client.masters.iter().find(|master| master.fqdn == fqdn);
-    let sign = client.master_sign.as_ref().unwrap();
-    match (role, master) {
-        ("master", Some(master)) => {
-            put_pair(&pki, "master", master.master.as_ref().unwrap());
-            // While a rotation is under way the first master signs with the old pair.
-            let old = client
-                .master_sign_old
-                .as_ref()
-                .filter(|_| fqdn == client.masters[0].fqdn);
-            put_pair(&pki, "master_sign", old.unwrap_or(sign));
-            let own = client.masters.iter().map(|master| (&master.fqdn, &master.minion));
-            let minions = client.minions.iter().map(|minion| (&minion.fqdn, &minion.minion));
-            for (id, pair) in own.chain(minions) {
-                put(&pki.join("minions").join(id), &pair.as_ref().unwrap().pub_, 0o644);
-            }
-            let dispatch = client.pipeline.as_ref().unwrap();
-            put(
-                &pki.join("minions").join(&dispatch.id),
-                &dispatch.pair.pub_,
-                0o644,
-            );
-        }
-        ("minion", _) => {
-            let minion = client.minions.iter().find(|minion| minion.fqdn == fqdn);
-            let pair = match (minion, master) {
-                (Some(minion), _) => &minion.minion,
-                (None, master) => &master.unwrap().minion,
-            };
-            put_pair(&pki, "minion", pair.as_ref().unwrap());
-            put(&pki.join("master_sign.pub"), &sign.pub_, 0o644);
-            if let Some(master) = master {
-                put(
-                    &pki.join("minion_master.pub"),
-                    &master.master.as_ref().unwrap().pub_,
-                    0o644,
-                );
-            }
-        }
-        _ => panic!("{fqdn} is no {role}"),
+/// With the `saltfo.yaml` that `pki-tools pipeline` made last.
+fn pipeline(lab: &Lab, args: &[&str]) -> Run {
+    let mut command = lab.command("runner", find_saltfo().unwrap());
+    let config = lab.folder().join("runner/saltfo.yaml");
+    command.arg("--config").arg(config).args(args);
+    Run::of(command)
+}
+
+fn every_master_is_verified(lab: &Lab) {
+    let run = pipeline(lab, &["probe", "--out", "json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    for master in MASTERS {
+        let (state, verified, _) = run.master(master);
+        assert_eq!((state.as_str(), verified), ("reachable", true), "{run:?}");
     }
 }
 
-/// The runner's own key.
-fn install_pipeline(lab: &Lab) {
-    let client = client(lab);
-    let pki = lab.folder().join("runner/saltfo/pki");
-    let dispatch = client.pipeline.unwrap();
-    put(
-        &pki.join("pipeline.pem"),
-        &dispatch.pair.pem.open(&Keyring::none()).unwrap(),
-        0o400,
-    );
-    put(
-        &pki.join("master_sign.pub"),
-        &client.master_sign.unwrap().pub_,
-        0o644,
-    );
+/// For pipelines that have not got their new `saltfo.yaml`.
+fn is_impostor(lab: &Lab, master: &str) {
+    let run = pipeline(lab, &["probe", "--out", "json"]);
+    assert_eq!(run.master(master).0, "impostor", "{run:?}");
 }
 
-fn put_pair(folder: &Path, name: &str, pair: &RsaPair) {
-    let pem = pair.pem.open(&Keyring::none()).unwrap();
-    put(&folder.join(format!("{name}.pem")), &pem, 0o400);
-    put(&folder.join(format!("{name}.pub")), &pair.pub_, 0o644);
-}
-
-fn put(path: &Path, text: &str, mode: u32) {
-    // Salt 3008 has moved a master's own pair, and left links.
-    let path = if path.is_symlink() {
-        fs::canonicalize(path).unwrap()
-    } else {
-        path.to_owned()
-    };
-    if fs::read_to_string(&path).is_ok_and(|there| there == text) {
-        return;
-    }
-    let mut aside = path.clone().into_os_string();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&aside, text).unwrap();
-    fs::set_permissions(&aside, fs::Permissions::from_mode(mode)).unwrap();
-    fs::rename(&aside, &path).unwrap();
+fn short(fqdn: &str) -> String {
+    fqdn.split('.').next().unwrap().to_owned()
 }
