@@ -18,7 +18,8 @@ use integration::{Lab, SaltVersion};
 use pki_tools::client::Client;
 use pki_tools::generate;
 use pki_tools::pipeline::Pipeline;
-use pki_tools::seal::Keyring;
+use pki_tools::seal::{self, Keyring, Secret};
+use zeroize::Zeroizing;
 
 const SALT1: &str = "salt1.xyz.example\n";
 
@@ -33,6 +34,7 @@ fn a_clients_yaml_is_all_that_saltfo_needs() {
             .unwrap();
         eprintln!("== salt {version}");
         the_yaml_itself_will_do(&lab);
+        a_sealed_yaml_will_do_with_its_passphrase(&lab);
         one_file_for_pipelines_will_do(&lab);
         a_gitlab_variable_will_do_once_it_is_private(&lab);
         masters_may_sign_with_different_pairs_while_master_sign_rotates(&lab);
@@ -47,6 +49,34 @@ fn the_yaml_itself_will_do(lab: &Lab) {
         lab,
         &["--client", text(&client), "probe", "--out", "json"],
     ));
+}
+
+fn a_sealed_yaml_will_do_with_its_passphrase(lab: &Lab) {
+    let file = lab.folder().join("sealed.yaml");
+    fs::copy(lab.client_file(), &file).unwrap();
+    let keyring = Keyring::new(Secret::Passphrase(Zeroizing::new("open sesame".to_owned())));
+    seal::seal(std::slice::from_ref(&file), &keyring, seal::Options::default()).unwrap();
+    assert!(!fs::read_to_string(&file).unwrap().contains("PRIVATE KEY"));
+    let with = |passphrase: Option<&str>| {
+        let mut command = lab.command("runner", integration::find_saltfo().unwrap());
+        command.args(["--client", text(&file), "active-master", "minion01"]);
+        command
+            .env_remove("SALTFO_CONFIG")
+            .env_remove("PKI_TOOLS_PASSPHRASE");
+        command.envs(passphrase.map(|passphrase| ("PKI_TOOLS_PASSPHRASE", passphrase)));
+        command.stdin(std::process::Stdio::null());
+        Run::of(command)
+    };
+    let run = with(Some("open sesame"));
+    assert_eq!((run.code, run.stdout.as_str()), (0, SALT1), "{run:?}");
+    for (passphrase, why) in [
+        (None, "set PKI_TOOLS_PASSPHRASE"),
+        (Some("wrong"), "wrong passphrase"),
+    ] {
+        let run = with(passphrase);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains(why), "{run:?}");
+    }
 }
 
 fn one_file_for_pipelines_will_do(lab: &Lab) {

@@ -499,3 +499,28 @@ fn a_disk_that_is_full_leaves_every_file_as_it_was() {
     let file = "minion_minion01_xyz_example.sls";
     assert_eq!(ran.out, format!("1 disk/pillar/salt/{file}\n{file}\n"));
 }
+
+#[test]
+fn a_sealed_client_gives_the_same_files_and_nothing_without_the_passphrase() {
+    let sandbox = xyz();
+    report(&sandbox, &[]);
+    let files = |sandbox: &Sandbox| -> Vec<String> {
+        let read = |name: &String| sandbox.read(&format!("{FOLDER}/{name}"));
+        names(sandbox).iter().map(read).collect()
+    };
+    let unsealed = files(&sandbox);
+    let sealed = xyz();
+    sealed.write("passphrase", "open sesame\n");
+    sealed.write("wrong", "something else\n");
+    let ran = sealed.run(&["seal", "xyz.yaml", "--passphrase-file", "passphrase"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(!sealed.read("xyz.yaml").contains("PRIVATE KEY"));
+    for more in [&[][..], &["--passphrase-file", "wrong"]] {
+        let ran = pillar(&sealed, more);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains("cannot open"), "{}", ran.err);
+        assert!(!sealed.path("srv").exists());
+    }
+    report(&sealed, &["--passphrase-file", "passphrase"]);
+    assert_eq!(files(&sealed), unsealed);
+}

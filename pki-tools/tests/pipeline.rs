@@ -231,3 +231,24 @@ fn what_is_not_ours_is_not_overwritten_and_the_clients_own_files_never_are() {
         ran.err
     );
 }
+
+#[test]
+fn a_sealed_client_gives_the_same_file_and_nothing_without_the_passphrase() {
+    let sandbox = xyz();
+    let unsealed = pipeline(&sandbox, &[]).out;
+    sandbox.write("passphrase", "open sesame\n");
+    let ran = sandbox.run(&["seal", "xyz.yaml", "--passphrase-file", "passphrase"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = pipeline(&sandbox, &["--out", "saltfo.yaml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(
+        ran.err.contains("cannot open `pki.pipeline.pem` of client Xyz"),
+        "{}",
+        ran.err
+    );
+    assert!(!sandbox.path("saltfo.yaml").exists());
+    assert_eq!(
+        pipeline(&sandbox, &["--passphrase-file", "passphrase"]).out,
+        unsealed
+    );
+}

@@ -25,13 +25,13 @@ pub(crate) fn sealed(value: &str, lock: &Lock<'_>, owner: &str, field: &str) -> 
     let mut key = [0; 32];
     let header = match lock {
         Lock::Passphrase(passphrase) => {
-            // Cheap: what it costs is in the value.
-            let params = Params::new(64, 1, 1, Some(32)).unwrap();
+            // As cheap as is taken: what it costs is in the value.
+            let params = Params::new(19 * 1024, 2, 1, Some(32)).unwrap();
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
             argon2
                 .hash_password_into(passphrase.as_bytes(), &salt, &mut key)
                 .unwrap();
-            "sealed.v1.argon2id.64.1.1"
+            "sealed.v1.argon2id.19456.2.1"
         }
         Lock::KeyFile(bytes) => {
             let mut mac = Hmac::<Sha256>::new_from_slice(bytes).unwrap();
@@ -41,7 +41,8 @@ pub(crate) fn sealed(value: &str, lock: &Lock<'_>, owner: &str, field: &str) -> 
         }
     };
     let header = format!("{header}.{}", URL_SAFE_NO_PAD.encode(salt));
-    let plain = [&[0], value.as_bytes()].concat();
+    // Zeros that bind the box to one key, the kind, the value.
+    let plain = [&[0; 16][..], &[0], value.as_bytes()].concat();
     let data = format!("{header}\n{owner}\n{field}");
     let payload = Payload {
         msg: &plain,

@@ -89,6 +89,14 @@ pub(super) fn minion(
     Ok((text, note))
 }
 
+/// What a minion's `master:` says for this master, in its list or alone.
+///
+/// # Errors
+/// [`InstallError::Address`].
+pub(crate) fn address(master: &Master, from_a_master: bool) -> Result<String, InstallError> {
+    Ok(seen(master, from_a_master)?.text())
+}
+
 /// A master as a minion sees it.
 struct Seen {
     host: Host,

@@ -22,6 +22,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+pub(crate) use self::config::address;
 pub use self::error::{InstallError, Refusal, Why};
 pub use self::function::{Function, FunctionError};
 use self::look::Look;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use serde_json::Value;
 
-use crate::common::data;
+use crate::common::{Ran, data};
 use crate::host::{Host, KEYS, MASTER, PKI, is_root, tree, warnings, with_action};
 
 #[test]
@@ -304,4 +304,38 @@ fn while_master_sign_rotates_the_first_active_master_keeps_the_old_pair() {
         signs(&["salt1.xyz.example", "--role", "minion"], public),
         new["pub"].as_str().unwrap()
     );
+}
+
+#[test]
+fn what_was_sealed_is_installed_as_it_was_before() {
+    let host = Host::new();
+    let run = |args: &[&str], passphrase: &str| {
+        let mut command = host.0.command(args);
+        command.env("PKI_TOOLS_PASSPHRASE", passphrase);
+        Ran::of(command.output().unwrap())
+    };
+    let sealed = run(&["seal", "x.yaml"], "open sesame");
+    assert_eq!(sealed.code, 0, "{}", sealed.err);
+    assert!(!host.0.read("x.yaml").contains("PRIVATE KEY-----"));
+    let message = host.refused(&MASTER);
+    assert!(message.contains("PKI_TOOLS_PASSPHRASE"), "{message}");
+    let args = [
+        "install",
+        "x.yaml",
+        "--root",
+        "root",
+        "--host",
+        "minion01.xyz.example",
+    ];
+    let wrong = run(&args, "open barley");
+    assert_eq!((wrong.code, wrong.out.as_str()), (2, ""));
+    assert!(wrong.err.contains("minion01.xyz.example"), "{}", wrong.err);
+    assert!(!host.path("etc").exists());
+    let right = run(&args, "open sesame");
+    assert_eq!(right.code, 0, "{}", right.err);
+    let pem = data(&KEYS)["assets"][0]["minion"]["pem"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(host.read("etc/salt/pki/minion/minion.pem"), pem);
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use super::report::{Done, Step};
 use super::target::Target;
 use crate::client::{Client, Master};
+use crate::install;
 use crate::keys::Role;
 use crate::seal::Owner;
 
@@ -71,11 +72,7 @@ pub(super) fn after(done: Done, target: &Target, scene: &Scene<'_>) -> Steps {
 impl Scene<'_> {
     /// The masters in use.
     fn masters(&self) -> Vec<&Master> {
-        self.client
-            .masters
-            .iter()
-            .filter(|master| master.active)
-            .collect()
+        self.client.active_masters().collect()
     }
 
     /// Every host with a minion that the masters accept: the servers, and the masters themselves.
@@ -106,17 +103,9 @@ impl Scene<'_> {
     }
 }
 
-/// What a minion's `master:` says for this master; the minion of a master's host sees it as the masters see each other.
+/// What a minion's `master:` says for this master. An address that is none is for `install` to refuse.
 fn address(master: &Master, from_a_master: bool) -> String {
-    if let Some(ip) = master.ip.as_ref().filter(|_| from_a_master) {
-        return ip.clone();
-    }
-    let address = master.external_ip.as_deref().unwrap_or(&master.fqdn);
-    match master.external_ports {
-        Some((_, port)) if port != 4506 && address.contains(':') => format!("[{address}]:{port}"),
-        Some((_, port)) if port != 4506 => format!("{address}:{port}"),
-        _ => address.to_owned(),
-    }
+    install::address(master, from_a_master).unwrap_or_else(|_| master.fqdn.clone())
 }
 
 fn names(masters: &[&Master]) -> String {
@@ -140,35 +129,6 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn master(address: Option<&str>, ports: Option<(u16, u16)>) -> Master {
-        let mut text =
-            "name: X\nconfiguration_management: {salt: {masters: [{fqdn: m1, ip: 10.0.0.1".to_owned();
-        if let Some(address) = address {
-            text.push_str(&format!(", external_ip: '{address}'"));
-        }
-        if let Some((publish, request)) = ports {
-            text.push_str(&format!(", external_ports: [{publish}, {request}]"));
-        }
-        text.push_str("}]}}\n");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Client::load(file.path()).unwrap().masters[0].clone()
-    }
-
-    #[test]
-    fn a_minion_names_a_master_by_its_outer_address_and_its_port_if_that_is_another_one() {
-        for (given, ports, expected) in [
-            (None, None, "m1"),
-            (Some("192.0.2.1"), Some((4505, 4506)), "192.0.2.1"),
-            (Some("192.0.2.1"), Some((4505, 4606)), "192.0.2.1:4606"),
-            (Some("2001:db8::1"), Some((4605, 4506)), "2001:db8::1"),
-            (Some("2001:db8::1"), Some((4605, 4606)), "[2001:db8::1]:4606"),
-        ] {
-            assert_eq!(address(&master(given, ports), false), expected);
-            assert_eq!(address(&master(given, ports), true), "10.0.0.1");
-        }
-    }
 
     #[test]
     fn a_shell_reads_a_word_as_it_was() {
