@@ -25,6 +25,9 @@ pub(super) fn is_ours(bytes: &[u8]) -> bool {
 pub(super) fn master(host: &str, dispatch: &str, allowed: &[Function]) -> String {
     let mut text = head(host);
     text.push_str("master_sign_pubkey: True\n");
+    // A master that stalls repeats the call that it makes to itself for a `minion_pub`, and each is a job
+    // (`request_channel_tries`, 3 by default).
+    text.push_str("request_channel_tries: 1\n");
     // Closed at both ends: Salt matches at the start, so that `pipeline.xyz` alone would let in
     // `pipeline-xyz.evil`, and `test.ping` would allow `test.pingx`.
     let id = quoted(&format!("^{}$", escaped(dispatch)));
