@@ -45,7 +45,8 @@ impl Desk<'_> {
         })
     }
 
-    /// This pair's halves for another role of the same owner: what is sealed is bound to its role, and sealed anew.
+    /// This pair's halves for another role of the same owner: what is sealed is bound to its role, and sealed
+    /// anew.
     ///
     /// # Errors
     /// A half is missing, or a sealed one cannot be opened.

@@ -1,6 +1,7 @@
 //! New keys in place of old ones, and the steps in which to roll them out.
 //!
-//! `target` finds the pair, `fresh` makes the new one, `plan` says which values change; `steps` knows the hosts.
+//! `target` finds the pair, `fresh` makes the new one, `plan` says which values change; `steps` knows the
+//! hosts.
 
 mod fresh;
 mod plan;
@@ -30,8 +31,9 @@ use crate::seal::{Keyring, Owner, Sealing};
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// A new pair for a minion or master (by fqdn; `FQDN:minion`, `FQDN:root_ed25519` for a master's others), `pipeline` (or its
-    /// id), or `master_sign`, of which the old pair stays as `master_sign_old` until it is finished or aborted.
+    /// A new pair for a minion or master (by fqdn; `FQDN:minion`, `FQDN:root_ed25519` for a master's others),
+    /// `pipeline` (or its id), or `master_sign`, of which the old pair stays as `master_sign_old` until it is
+    /// finished or aborted.
     New(String),
     /// Removes `master_sign_old`.
     Finish,
@@ -50,10 +52,12 @@ pub struct Options {
     pub permissions: Permissions,
 }
 
-/// Rotates one pair of a client, in place: every byte outside of its two values stays. The new private half is sealed if
-/// the file is a sealed one; `keyring` is asked only then, and before any key is made. A dry run does not ask.
+/// Rotates one pair of a client, in place: every byte outside of its two values stays. The new private half
+/// is sealed if the file is a sealed one; `keyring` is asked only then, and before any key is made. A dry run
+/// does not ask.
 ///
-/// Nothing is written before the edit is verified, see [`crate::generate::run`]. The files are locked meanwhile.
+/// Nothing is written before the edit is verified, see [`crate::generate::run`]. The files are locked
+/// meanwhile.
 ///
 /// # Errors
 /// [`Error`], with the place and the remedy. No file has changed then, unless [`Error::Write`] names it.
@@ -210,7 +214,8 @@ fn work<'k, 'a>(
     })
 }
 
-/// Whether minions have to trust both masters while this pair is rolled out: they change masters, or a master changes its key.
+/// Whether minions have to trust both masters while this pair is rolled out: they change masters, or a master
+/// changes its key.
 fn needs_signatures(role: Role) -> bool {
     !matches!(role, Role::Pipeline | Role::RootEd25519)
 }

@@ -18,7 +18,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Resolves a master's or server's fqdn, `FQDN:minion` and the like, `pipeline` or its id, or `master_sign`.
+    /// Resolves a master's or server's fqdn, `FQDN:minion` and the like, `pipeline` or its id, or
+    /// `master_sign`.
     ///
     /// # Errors
     /// [`Error::NoHost`], which tells what there is.

@@ -6,7 +6,7 @@ use crate::{MORE, XYZ, both, sealed_texts, xyz};
 /// Runs the program on a terminal of its own: waits for each prompt, then types its answer. Prints what the terminal
 /// showed, and exits as the program does.
 const TERMINAL: &str = r#"
-import os, pty, select, sys
+import os, pty, select, sys, termios, time
 dialog, argv = sys.argv[1].split("\x1f"), sys.argv[2:]
 child, fd = pty.fork()
 if child == 0:
@@ -27,6 +27,9 @@ while True:
     shown += more
     while answers and answers[0][0].encode() in shown[from_here:]:
         from_here = len(shown)
+        # The prompt is there before the echo is off; nobody types that fast.
+        while termios.tcgetattr(fd)[3] & termios.ECHO:
+            time.sleep(0.001)
         os.write(fd, answers.pop(0)[1].encode() + b"\r")
 if answers:
     sys.exit("was not asked for: " + repr(answers) + " but showed " + repr(shown))

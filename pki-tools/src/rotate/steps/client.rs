@@ -1,6 +1,6 @@
 //! Pairs that minions don't know of: the dispatch identity, and a master's root ssh.
 
-use super::{INSTALL, Scene, Steps, quoted};
+use super::{INSTALL, Scene, Steps, quoted, stolen};
 use crate::rotate::report::Step;
 
 /// The dispatch identity: Salt accepts one key per id, so there is a gap, which is kept short.
@@ -15,17 +15,23 @@ pub(super) fn pipeline(scene: &Scene<'_>) -> Steps {
     );
     Steps {
         steps: vec![
-            Step::new("Wait until no pipeline is at work, and start none: one that waits for a return could not fetch it"),
+            Step::new(
+                "Wait until no pipeline is at work, and start none: one that waits for a return could \
+                       not fetch it",
+            ),
             accept,
             Step::new("Make the pipelines' saltfo.yaml anew and put it in place").here(scene.pipeline()),
             Step::new("See that all masters accept it").here("saltfo --config saltfo.yaml probe"),
         ],
         notes: vec![
             format!(
-                "Salt accepts one key per id, so there is a gap: between the second step and the third, saltfo as {id} with the old key is \
-                 refused (exit code 6), and nothing is dispatched."
+                "Salt accepts one key per id, so there is a gap: between the second step and the third, \
+                 saltfo as {id} with the old key is refused (exit code 6), and nothing is dispatched."
             ),
-            "Masters read accepted keys anew at each sign-in: they need no restart. Minions are not concerned.".to_owned(),
+            "Masters read accepted keys anew at each sign-in: they need no restart. Minions are not \
+             concerned."
+                .to_owned(),
+            stolen(id),
             INSTALL.to_owned(),
         ],
     }
@@ -46,7 +52,8 @@ pub(super) fn root_ed25519(scene: &Scene<'_>, fqdn: &str) -> Steps {
         Step::new("Let the new key in beside the old one, on every host and at the git server (deploy keys)");
     let enter = hosts().fold(enter, |step, host| step.on(host, [add.as_str()]));
     let place = Step::new(format!(
-        "Put the new pair in place on {fqdn} (/root/.ssh/id_ed25519, mode 0600), by the states that read this pillar"
+        "Put the new pair in place on {fqdn} (/root/.ssh/id_ed25519, mode 0600), by the states that read \
+         this pillar"
     ))
     .here(format!("pki-tools pillar {} --out DIR", scene.file()));
     let mut steps = vec![enter, place];

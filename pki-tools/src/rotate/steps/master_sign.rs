@@ -1,10 +1,12 @@
 //! The signing pair: an overlap in which every minion finds one master whose signature it can check.
 //!
-//! salt/crypt.py `verify_master`, 3006 and 3008 alike: a minion that has minion_master.pub and is shown the same key checks no
-//! signature, unless `always_verify_signature` is set. Another key, or no minion_master.pub: `verify_signing_master` checks the
-//! signature against master_sign.pub, read at that moment, and then writes minion_master.pub. If it does not verify, the sign-in ends
-//! with "Invalid master key", and `eval_master` of a failover minion tries the next master, round and round with `master_tries: -1`.
-//! Masters: 3006 reads master_sign.pem at each sign-in (`sign_message`), 3008 at its start (`MasterKeys._setup_keys`).
+//! salt/crypt.py `verify_master`, 3006 and 3008 alike: a minion that has minion_master.pub and is shown the
+//! same key checks no signature, unless `always_verify_signature` is set. Another key, or no
+//! minion_master.pub: `verify_signing_master` checks the signature against master_sign.pub, read at that
+//! moment, and then writes minion_master.pub. If it does not verify, the sign-in ends with "Invalid master
+//! key", and `eval_master` of a failover minion tries the next master, round and round with `master_tries:
+//! -1`. Masters: 3006 reads master_sign.pem at each sign-in (`sign_message`), 3008 at its start
+//! (`MasterKeys._setup_keys`).
 
 use std::fmt::Write as _;
 
@@ -32,7 +34,8 @@ pub(super) fn rotated(scene: &Scene<'_>) -> Steps {
         steps.push(sign(scene, begin, ahead));
         steps.push(pipelines(
             scene,
-            "Make the pipelines' saltfo.yaml anew at once and put it in place: it tells which master signs with which pair",
+            "Make the pipelines' saltfo.yaml anew at once and put it in place: it tells which master signs \
+             with which pair",
         ));
     }
     steps.push(trust(
@@ -61,8 +64,8 @@ pub(super) fn finished(scene: &Scene<'_>) -> Steps {
     };
     let mut notes = seen(first, ahead);
     notes.push(format!(
-        "A minion that never got the new master_sign.pub can sign in nowhere after this, but on the master that it is on: install its \
-         files on its host (`{}`).",
+        "A minion that never got the new master_sign.pub can sign in nowhere after this, but on the master \
+         that it is on: install its files on its host (`{}`).",
         scene.install("HOST", "minion", false)
     ));
     Steps {
@@ -156,34 +159,41 @@ fn sha256(text: &str) -> String {
 /// What the minions see meanwhile.
 fn seen(first: &Master, ahead: &[&Master]) -> Vec<String> {
     let mut notes = vec![
-        "A minion keeps the key of the master that it is on (minion_master.pub). As long as that master shows the same key, its \
-         signature is not looked at: through all steps minions stay where they are, also when their master is restarted."
+        "A minion keeps the key of the master that it is on (minion_master.pub). As long as that master \
+         shows the same key, its signature is not looked at: through all steps minions stay where they are, \
+         also when their master is restarted."
             .to_owned(),
     ];
     if ahead.is_empty() {
         notes.push(format!(
-            "{} is the only master: until the last step, a minion with the new master_sign.pub and no minion_master.pub cannot sign in.",
+            "{} is the only master: until the last step, a minion with the new master_sign.pub and no \
+             minion_master.pub cannot sign in.",
             first.fqdn
         ));
     } else {
         let (old, new) = (&first.fqdn, names(ahead));
         notes.push(format!(
-            "The signature is checked, against master_sign.pub as it is at that moment, where a master shows another key: when a minion \
-             changes masters. Meanwhile a minion with the old master_sign.pub can change to {old} only, one with the new one to {new} \
-             only. So let all masters run, and don't leave it like this for days."
+            "The signature is checked, against master_sign.pub as it is at that moment, where a master shows \
+             another key: when a minion changes masters. Meanwhile a minion with the old master_sign.pub can \
+             change to {old} only, one with the new one to {new} only. So let all masters run, and don't \
+             leave it like this for days."
         ));
         notes.push(
-            "A master whose signature does not verify is refused (\"signature verification failed\" in the minion's log), and the minion \
-             tries the next one; with `master_tries: -1` it goes round until one verifies. It keeps running."
+            "A master whose signature does not verify is refused (\"signature verification failed\" in the \
+             minion's log), and the minion tries the next one; with `master_tries: -1` it goes round until \
+             one verifies. It keeps running."
                 .to_owned(),
         );
         notes.push(format!(
-            "With `always_verify_signature: True` the signature is checked at every sign-in: minions leave {new} in the first step, \
-             {old} when they have the new master_sign.pub, and find the other one each time."
+            "With `always_verify_signature: True` the signature is checked at every sign-in: minions leave \
+             {new} in the first step, {old} when they have the new master_sign.pub, and find the other one \
+             each time."
         ));
     }
     notes.push(
-        "Salt 3006 signs with the new pair as soon as its files are there, 3008 after a restart: hence the restarts.".to_owned(),
+        "Salt 3006 signs with the new pair as soon as its files are there, 3008 after a restart: hence the \
+         restarts."
+            .to_owned(),
     );
     notes.push(INSTALL.to_owned());
     notes

@@ -17,8 +17,8 @@ use crate::keys::Role;
 use crate::seal::Owner;
 
 /// What `install` has to be told again.
-const INSTALL: &str = "Give `pki-tools install` the further options that the host was installed with (--user, --peer-allow), and what opens \
-                       the file if it is sealed.";
+const INSTALL: &str = "Give `pki-tools install` the further options that the host was installed with \
+                       (--user, --peer-allow), and what opens the file if it is sealed.";
 
 /// What is to be done, and what is good to know meanwhile.
 #[derive(Default)]
@@ -111,6 +111,14 @@ fn address(master: &Master, from_a_master: bool) -> String {
 fn names(masters: &[&Master]) -> String {
     let names: Vec<&str> = masters.iter().map(|master| master.fqdn.as_str()).collect();
     names.join(" and ")
+}
+
+/// What a thief keeps: masters keep session keys in files, and their AES key until they are restarted.
+fn stolen(id: &str) -> String {
+    format!(
+        "If the old key was stolen, its thief may know what it was given: at the end, on one master after \
+         the other, stop salt-master, remove /var/cache/salt/master/sessions/{id}, and start it."
+    )
 }
 
 fn restart(service: &str) -> String {
