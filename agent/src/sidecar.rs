@@ -1,0 +1,7 @@
+//! The sidecar: a process beside a salt-minion that knows which masters are alive and genuine, which one the minion
+//! hangs on, and whether jobs really get through.
+//!
+//! Facts go one way: [`facts`] come in from the edges, with the time at which they were learned; a pure policy makes
+//! states and decisions of them; the edges carry these out.
+
+pub mod facts;
