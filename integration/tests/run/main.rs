@@ -18,6 +18,7 @@ mod once;
 mod printed;
 mod results;
 mod stopping;
+mod terminal;
 mod words;
 
 use std::fs;
@@ -53,6 +54,9 @@ fn jobs_on_real_masters() {
         dispatch::an_earlier_job_is_picked_up(&lab);
         stopping::a_cancelled_run_leaves_the_job(&lab);
         stopping::a_cancelled_run_kills_the_job_if_told_to(&lab);
+        terminal::a_person_sees_what_the_minion_does_and_may_kill_it(&lab);
+        terminal::a_person_who_says_no_leaves_the_job(&lab);
+        terminal::the_line_of_progress_is_gone_when_the_result_is_there(&lab);
         lost_reply::a_reply_that_is_lost_is_made_up_for_by_the_publication(&lab);
         lost_reply::a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(&lab);
         lost_reply::a_job_that_is_over_before_anybody_looks_is_unknown(&lab);
