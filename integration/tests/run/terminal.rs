@@ -6,6 +6,7 @@ use super::common::Run;
 
 const TERMINAL: &str = include_str!("terminal.py");
 const CTRL_C: &str = "\u{3}";
+const ERASE_LINE: &str = "\u{1b}[2K";
 const QUESTION: &str = "kill it on the minion? [y/N] ";
 
 /// Runs `saltfo run minion01 ARGUMENTS`; types each answer once its prompt is shown.
@@ -56,8 +57,8 @@ pub(crate) fn a_person_who_says_no_leaves_the_job(lab: &Lab) {
 pub(crate) fn the_line_of_progress_is_gone_when_the_result_is_there(lab: &Lab) {
     let ran = on_terminal(lab, &["test.ping"], &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let shown = ran.stdout.rsplit(['\r', '\n']).collect::<Vec<_>>();
-    // Salt's colours, and nothing of the line of progress behind it.
-    let last = shown.iter().find(|line| !line.trim().is_empty()).unwrap();
-    assert!(last.contains("True") && !last.contains("locating"), "{ran:?}");
+    // In Salt's colours.
+    assert!(ran.stdout.contains("\u{1b}[0;1;33mTrue"), "{ran:?}");
+    let (_, after) = ran.stdout.rsplit_once("locating").unwrap();
+    assert!(after.contains(ERASE_LINE), "{ran:?}");
 }
