@@ -74,7 +74,13 @@ pub(super) fn rows(version: SaltVersion, saltfo: &Path, progress: &Progress) -> 
         }
         progress.say(&format!("{JOBS} jobs at once by salt, round {round} of {ROUNDS}"));
         // The minions take turns between the masters, as the lab's do.
-        let salt = |minion: usize| Program::Salt(if minion % 2 == 0 { MASTER } else { OTHER_MASTER });
+        let salt = |minion: usize| {
+            Program::Salt(if minion.is_multiple_of(2) {
+                MASTER
+            } else {
+                OTHER_MASTER
+            })
+        };
         salts.add(&lab, &minions, &format!("salt-{round}"), salt, progress)?;
     }
     let all = JOBS * ROUNDS as usize;
