@@ -24,6 +24,8 @@ use crate::config::Config;
 use crate::master::Connection;
 use crate::state::{State, Verdict};
 
+/// A minion on a busy host takes so long to answer, at most. One that was not given that long is not nowhere.
+const CHANCE: Duration = Duration::from_secs(5);
 /// A publish whose reply nobody waits for holds up the next lookup of this host for longer than this. Its reply is
 /// as good as there when another master's minion has answered; a master that hangs does not get this far.
 const LINGER: Duration = Duration::from_millis(40);
@@ -72,7 +74,7 @@ pub struct Asked {
     pub verdict: Verdict,
     /// From the start of the connect until the sign-in was verified.
     pub latency: Option<Duration>,
-    /// It was not asked for the minions, as other processes of this host were publishing there all the time.
+    /// It was not asked for the minions, or only just, as other processes of this host were publishing there.
     pub crowded: bool,
 }
 
@@ -236,6 +238,20 @@ struct Line {
     held_up: bool,
     latency: Option<Duration>,
     verdict: Option<Verdict>,
+    /// When it was first asked for the minions.
+    asked: Option<Instant>,
+}
+
+impl Line {
+    /// Whether the lookup ended before the minions had a chance to answer here.
+    fn is_crowded(&self, late: bool) -> bool {
+        match (self.asked, self.stage) {
+            (Some(asked), _) => late && asked.elapsed() < CHANCE,
+            (None, Stage::AwaitingTurn) => true,
+            (None, Stage::SigningIn) => self.held_up,
+            (None, _) => false,
+        }
+    }
 }
 
 impl Board {
@@ -247,6 +263,7 @@ impl Board {
         };
         let line = || Line {
             stage: Stage::Dialling,
+            asked: None,
             held_up: false,
             latency: None,
             verdict: None,
@@ -269,7 +286,12 @@ impl Board {
             return;
         };
         match event {
-            Event::Stage(stage) => line.stage = stage,
+            Event::Stage(stage) => {
+                line.stage = stage;
+                if stage == Stage::Publishing {
+                    line.asked.get_or_insert_with(Instant::now);
+                }
+            }
             Event::HeldUp(is) => line.held_up = is,
             Event::SignedIn(latency) => line.latency = Some(latency),
             Event::Ended(verdict) => line.verdict = Some(verdict),
@@ -331,11 +353,7 @@ impl Board {
         };
         let masters = self.masters.iter().map(|line| Asked {
             latency: line.latency,
-            crowded: match line.stage {
-                Stage::AwaitingTurn => true,
-                Stage::SigningIn => line.held_up,
-                _ => false,
-            },
+            crowded: line.is_crowded(late),
             verdict: line
                 .verdict
                 .clone()
