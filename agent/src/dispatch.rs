@@ -30,6 +30,7 @@ pub use outcome::{Doing, Event, Outcome, Return, Unknown};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::locate::{self, Located, Question};
+use crate::master::Connection;
 use publish::{Publish, Sent};
 use watch::Watch;
 
@@ -61,7 +62,8 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
     loop {
         if !pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let located = locate::locate(config, &pending, order.lookup.min(left)).await;
+            let (located, mut connections) =
+                locate::locate_for_job(config, &pending, order.lookup.min(left)).await;
             pending.clear();
             // Who was not asked is not nowhere.
             let crowded = located.masters.iter().any(|asked| asked.crowded) && Instant::now() < deadline;
@@ -70,6 +72,7 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
                     config: Arc::clone(config),
                     order: Arc::clone(&order),
                     master,
+                    connection: connections.remove(&master),
                     minions,
                     deadline,
                     report: report.clone(),
@@ -185,6 +188,8 @@ struct Group {
     config: Arc<Config>,
     order: Arc<Order>,
     master: usize,
+    /// What the minions were located with, if it is of use.
+    connection: Option<Connection>,
     minions: Vec<MinionId>,
     deadline: Instant,
     report: UnboundedSender<Event>,
@@ -200,6 +205,8 @@ struct Unsent {
 impl Group {
     async fn run(mut self) -> Option<Unsent> {
         if self.order.refresh_pillar {
+            // A pillar takes its time, and the turn of the lookup would be in its way.
+            self.connection = None;
             self.refresh_pillar().await;
             if self.minions.is_empty() {
                 return None;
@@ -207,6 +214,7 @@ impl Group {
         }
         let config = Arc::clone(&self.config);
         let master = config.masters.get(self.master)?;
+        let connection = self.connection.take();
         let mark = Mark::generate(&mut rand::rng());
         let about_to = || {
             self.tell(Event::Publishing {
@@ -223,7 +231,7 @@ impl Group {
             mark: &mark,
         };
         let signed_in = self.deadline.min(Instant::now() + self.order.lookup);
-        let sent = publish.send(signed_in, self.deadline, about_to).await;
+        let sent = publish.send(connection, signed_in, self.deadline, about_to).await;
         let watch = Watch {
             config: Arc::clone(&self.config),
             home: Some(self.master),

@@ -15,7 +15,7 @@ use crate::config::MasterConfig;
 use crate::traffic::{NotInTime, RunnerTurn, Traffic, Turn};
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
-pub type HeldUp<'a> = dyn Fn(bool) + Send + Sync + 'a;
+pub type HeldUp = Box<dyn Fn(bool) + Send + Sync>;
 
 /// Why a publish has no answer.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ impl Manner {
 }
 
 /// A request connection, made anew where that helps.
-pub(crate) struct Link<'a> {
-    master: &'a MasterConfig,
+pub(crate) struct Link {
+    master: MasterConfig,
     requester: Requester,
     peer: SocketAddr,
     traffic: Traffic,
     /// Told when we begin and end to wait for other processes of this host.
-    held_up: &'a HeldUp<'a>,
+    held_up: HeldUp,
     /// Held from a publish until its return is in or is late.
     turn: Option<Turn>,
     limits: Limits,
@@ -73,12 +73,12 @@ pub(crate) async fn dial(master: &MasterConfig, deadline: Instant) -> Result<Dia
     .await
 }
 
-impl<'a> Link<'a> {
+impl Link {
     /// Shakes hands over a connection that has just been dialled.
     pub(crate) async fn open(
-        master: &'a MasterConfig,
+        master: MasterConfig,
         dialled: Dialled,
-        held_up: &'a HeldUp<'a>,
+        held_up: HeldUp,
         deadline: Instant,
     ) -> Result<Self, NetError> {
         let limits = Limits::unverified();
@@ -96,6 +96,11 @@ impl<'a> Link<'a> {
         })
     }
 
+    /// From here on nobody is told that we wait.
+    pub(crate) fn wait_silently(&mut self) {
+        self.held_up = Box::new(|_| {});
+    }
+
     /// The peer has proved who it is: it may send what masters send.
     pub(crate) fn trust(&mut self) {
         self.limits = Limits::default();
@@ -108,6 +113,11 @@ impl<'a> Link<'a> {
         self.turn = None;
         self.turn = Some(self.traffic.turn(deadline).await?);
         Ok(())
+    }
+
+    /// Whether it is our turn to publish.
+    pub(crate) fn has_turn(&self) -> bool {
+        self.turn.is_some()
     }
 
     /// Waits until a runner may be called.
@@ -189,7 +199,7 @@ impl<'a> Link<'a> {
     }
 
     async fn reconnect(&mut self, deadline: Instant) -> Result<(), NetError> {
-        let channel = dial(self.master, deadline)
+        let channel = dial(&self.master, deadline)
             .await?
             .handshake(SocketType::Req, self.limits, deadline)
             .await?;

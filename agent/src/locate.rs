@@ -8,6 +8,7 @@ mod pauses;
 mod question;
 mod round_trip;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,16 @@ pub use pauses::Pauses;
 pub use question::Question;
 
 use crate::config::Config;
+use crate::master::Connection;
 use crate::state::{State, Verdict};
 
+/// A minion on a busy host takes so long to answer, at most. One that was not given that long is not nowhere.
+const CHANCE: Duration = Duration::from_secs(5);
 /// A publish whose reply nobody waits for holds up the next lookup of this host for longer than this. Its reply is
 /// as good as there when another master's minion has answered; a master that hangs does not get this far.
 const LINGER: Duration = Duration::from_millis(40);
+/// A process that stays anyway sees to it for longer.
+const LINGER_BESIDE: Duration = Duration::from_secs(1);
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -68,7 +74,7 @@ pub struct Asked {
     pub verdict: Verdict,
     /// From the start of the connect until the sign-in was verified.
     pub latency: Option<Duration>,
-    /// It was not asked for the minions, as other processes of this host were publishing there all the time.
+    /// It was not asked for the minions, or only just, as other processes of this host were publishing there.
     pub crowded: bool,
 }
 
@@ -90,6 +96,8 @@ enum Event {
     HeldUp(bool),
     SignedIn(Duration),
     Unknown(MinionId),
+    /// All minions have answered here: the connection that asked them, with its turn.
+    Open(Box<Connection>),
     Answered {
         minion: MinionId,
         jid: Jid,
@@ -98,6 +106,8 @@ enum Event {
     },
     Ended(Verdict),
 }
+
+type Report = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Asks all masters for the minions. Takes no longer than `timeout`.
 pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> Located {
@@ -114,47 +124,113 @@ pub async fn ask(
     minions: &[MinionId],
     timeout: Duration,
 ) -> Located {
-    let start = Instant::now();
-    let deadline = start + timeout;
-    let (reports, mut events) = mpsc::unbounded_channel();
-    let mut tasks = JoinSet::new();
-    let mut board = Board::new(config.masters.len(), minions);
-    for index in 0..config.masters.len() {
-        if !masters.contains(&index) {
-            board.leave_out(index);
-            continue;
-        }
-        let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
-        let question = question.clone();
-        tasks.spawn(async move {
-            let report = |event| {
+    let mut lookup = Lookup::begin(config, masters, question, minions, timeout, false);
+    lookup.until_settled().await;
+    let took = lookup.start.elapsed();
+    lookup.linger(LINGER).await;
+    lookup.conclude(config, took)
+}
+
+/// Asks all masters for minions that are to get a job right afterwards. With the answer come the connections, by index
+/// of the master, through which all minions were asked and all have answered: they are signed in, and hold the turn
+/// to publish. So the job follows its lookup at once, and nobody else's publish comes between.
+pub(crate) async fn locate_for_job(
+    config: &Arc<Config>,
+    minions: &[MinionId],
+    timeout: Duration,
+) -> (Located, BTreeMap<usize, Connection>) {
+    let masters: Vec<usize> = (0..config.masters.len()).collect();
+    let mut lookup = Lookup::begin(config, &masters, &Question::ping(), minions, timeout, true);
+    lookup.until_settled().await;
+    let took = lookup.start.elapsed();
+    let connections = std::mem::take(&mut lookup.board.connections);
+    let located = lookup.conclude(config, took);
+    // The job need not wait for another master's reply to a publish.
+    tokio::spawn(async move { lookup.linger(LINGER_BESIDE).await });
+    (located, connections)
+}
+
+/// A lookup under way. Dropped, nobody is asked any more.
+struct Lookup {
+    start: Instant,
+    deadline: Instant,
+    /// What the masters' tasks report.
+    events: mpsc::UnboundedReceiver<(usize, Event)>,
+    board: Board,
+    _tasks: JoinSet<()>,
+}
+
+impl Lookup {
+    /// Begins to ask. `keep`: as [`round_trip::ask`].
+    fn begin(
+        config: &Arc<Config>,
+        masters: &[usize],
+        question: &Question,
+        minions: &[MinionId],
+        timeout: Duration,
+        keep: bool,
+    ) -> Self {
+        let start = Instant::now();
+        let deadline = start + timeout;
+        let (reports, events) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        let mut board = Board::new(config.masters.len(), minions);
+        for index in 0..config.masters.len() {
+            if !masters.contains(&index) {
+                board.leave_out(index);
+                continue;
+            }
+            let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
+            let question = question.clone();
+            let report: Report = Arc::new(move |event| {
                 // The one who listens may have its answer already.
                 let _ = reports.send((index, event));
-            };
-            let verdict = round_trip::ask(&config, index, &question, minions, deadline, &report).await;
-            report(Event::Ended(verdict));
-        });
-    }
-    drop(reports);
-
-    while !board.is_settled() {
-        match timeout_at(deadline, events.recv()).await {
-            Ok(Some((index, event))) => board.note(index, event),
-            Ok(None) | Err(_) => break,
+            });
+            tasks.spawn(async move {
+                let verdict =
+                    round_trip::ask(&config, index, &question, minions, deadline, keep, &report).await;
+                report(Event::Ended(verdict));
+            });
+        }
+        Self {
+            start,
+            deadline,
+            events,
+            board,
+            _tasks: tasks,
         }
     }
-    let took = start.elapsed();
-    board
-        .linger(&mut events, deadline.min(Instant::now() + LINGER))
-        .await;
-    tasks.abort_all();
-    board.conclude(config, took, Instant::now() >= deadline)
+
+    async fn until_settled(&mut self) {
+        while !self.board.is_settled() {
+            match timeout_at(self.deadline, self.events.recv()).await {
+                Ok(Some((index, event))) => self.board.note(index, event),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    /// Sees the replies of publishes come in that are under way: see [`LINGER`].
+    async fn linger(&mut self, longest: Duration) {
+        let deadline = self.deadline.min(Instant::now() + longest);
+        while self.board.is_publishing() {
+            match timeout_at(deadline, self.events.recv()).await {
+                Ok(Some((index, event))) => self.board.note(index, event),
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    fn conclude(&self, config: &Config, took: Duration) -> Located {
+        self.board.conclude(config, took, Instant::now() >= self.deadline)
+    }
 }
 
 /// Collects what the masters' tasks report.
 struct Board {
     answers: Vec<Answer>,
     masters: Vec<Line>,
+    connections: BTreeMap<usize, Connection>,
 }
 
 struct Line {
@@ -162,6 +238,20 @@ struct Line {
     held_up: bool,
     latency: Option<Duration>,
     verdict: Option<Verdict>,
+    /// When it was first asked for the minions.
+    asked: Option<Instant>,
+}
+
+impl Line {
+    /// Whether the lookup ended before the minions had a chance to answer here.
+    fn is_crowded(&self, late: bool) -> bool {
+        match (self.asked, self.stage) {
+            (Some(asked), _) => late && asked.elapsed() < CHANCE,
+            (None, Stage::AwaitingTurn) => true,
+            (None, Stage::SigningIn) => self.held_up,
+            (None, _) => false,
+        }
+    }
 }
 
 impl Board {
@@ -173,6 +263,7 @@ impl Board {
         };
         let line = || Line {
             stage: Stage::Dialling,
+            asked: None,
             held_up: false,
             latency: None,
             verdict: None,
@@ -180,6 +271,7 @@ impl Board {
         Self {
             answers: minions.iter().map(answer).collect(),
             masters: std::iter::repeat_with(line).take(masters).collect(),
+            connections: BTreeMap::new(),
         }
     }
 
@@ -194,10 +286,18 @@ impl Board {
             return;
         };
         match event {
-            Event::Stage(stage) => line.stage = stage,
+            Event::Stage(stage) => {
+                line.stage = stage;
+                if stage == Stage::Publishing {
+                    line.asked.get_or_insert_with(Instant::now);
+                }
+            }
             Event::HeldUp(is) => line.held_up = is,
             Event::SignedIn(latency) => line.latency = Some(latency),
             Event::Ended(verdict) => line.verdict = Some(verdict),
+            Event::Open(connection) => {
+                self.connections.insert(index, *connection);
+            }
             Event::Unknown(minion) => {
                 for answer in self.answers.iter_mut().filter(|answer| answer.minion == minion) {
                     answer.unknown_to.push(index);
@@ -244,37 +344,24 @@ impl Board {
             .any(|line| line.verdict.is_none() && line.stage == Stage::Publishing)
     }
 
-    /// Sees the replies of publishes come in that are under way: see [`LINGER`].
-    async fn linger(&mut self, events: &mut mpsc::UnboundedReceiver<(usize, Event)>, deadline: Instant) {
-        while self.is_publishing() {
-            match timeout_at(deadline, events.recv()).await {
-                Ok(Some((index, event))) => self.note(index, event),
-                Ok(None) | Err(_) => break,
-            }
-        }
-    }
-
-    fn conclude(self, config: &Config, took: Duration, late: bool) -> Located {
+    fn conclude(&self, config: &Config, took: Duration, late: bool) -> Located {
         let winner = self.answers.iter().find_map(|answer| answer.found.as_ref());
         let winner = winner.and_then(|found| config.masters.get(found.master));
         let until = match winner {
             Some(master) if !late => format!("when {} answered after {} ms", master.name, took.as_millis()),
             _ => format!("within {} ms", took.as_millis()),
         };
-        let masters = self.masters.into_iter().map(|line| Asked {
+        let masters = self.masters.iter().map(|line| Asked {
             latency: line.latency,
-            crowded: match line.stage {
-                Stage::AwaitingTurn => true,
-                Stage::SigningIn => line.held_up,
-                _ => false,
-            },
+            crowded: line.is_crowded(late),
             verdict: line
                 .verdict
+                .clone()
                 .unwrap_or_else(|| line.stage.verdict(&until, late, line.held_up)),
         });
         Located {
             masters: masters.collect(),
-            answers: self.answers,
+            answers: self.answers.clone(),
             took,
         }
     }

@@ -1,5 +1,6 @@
 //! One master: connect, sign in, ask. What goes wrong becomes a [`Verdict`] with the blame in it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proto::auth::{SignIn, SignInError};
@@ -18,10 +19,10 @@ use crate::state::{State, Verdict};
 const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
 
 /// A verified master with an open request connection.
-pub struct Connection<'a> {
-    config: &'a Config,
-    master: &'a MasterConfig,
-    link: Link<'a>,
+pub struct Connection {
+    config: Arc<Config>,
+    master: MasterConfig,
+    link: Link,
     session: Session,
     sign_ins: u32,
 }
@@ -86,25 +87,25 @@ pub async fn dial(master: &MasterConfig, deadline: Instant) -> Result<Dialled, F
     Ok(link::dial(master, deadline).await?)
 }
 
-impl<'a> Connection<'a> {
+impl Connection {
     /// Signs in over a connection that has just been dialled. `held_up` is told when we wait for other
     /// processes of this host.
     ///
     /// # Errors
     /// [`Failure`]; nothing is kept of a master that is not verified.
     pub async fn sign_in(
-        config: &'a Config,
-        master: &'a MasterConfig,
+        config: &Arc<Config>,
+        master: &MasterConfig,
         dialled: Dialled,
-        held_up: &'a HeldUp<'a>,
+        held_up: HeldUp,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let mut link = Link::open(master, dialled, held_up, deadline).await?;
+        let mut link = Link::open(master.clone(), dialled, held_up, deadline).await?;
         let session = authenticate(config, master, &mut link, deadline).await?;
         link.trust();
         Ok(Self {
-            config,
-            master,
+            config: Arc::clone(config),
+            master: master.clone(),
             link,
             session,
             sign_ins: 1,
@@ -203,6 +204,17 @@ impl<'a> Connection<'a> {
         self.link.take_turn(deadline).await.map_err(|_| Failure::NoTurn)
     }
 
+    /// Whether it is our turn to publish.
+    #[must_use]
+    pub fn has_turn(&self) -> bool {
+        self.link.has_turn()
+    }
+
+    /// From here on `held_up` is not told any more.
+    pub fn wait_silently(&mut self) {
+        self.link.wait_silently();
+    }
+
     /// Lets others publish.
     pub fn end_turn(&mut self) {
         self.link.end_turn();
@@ -253,7 +265,7 @@ impl<'a> Connection<'a> {
     /// [`Failure`]; the keys stay what they were.
     pub async fn sign_in_again(&mut self, deadline: Instant) -> Result<(), Failure> {
         tracing::debug!(master = %self.master.name, "signing in again");
-        self.session = authenticate(self.config, self.master, &mut self.link, deadline).await?;
+        self.session = authenticate(&self.config, &self.master, &mut self.link, deadline).await?;
         self.sign_ins = self.sign_ins.saturating_add(1);
         Ok(())
     }
@@ -278,7 +290,7 @@ impl<'a> Connection<'a> {
 async fn authenticate(
     config: &Config,
     master: &MasterConfig,
-    link: &mut Link<'_>,
+    link: &mut Link,
     deadline: Instant,
 ) -> Result<Session, Failure> {
     let request = || {

@@ -42,7 +42,7 @@ pub async fn probe(config: &Arc<Config>, timeout: Duration) -> Vec<Probed> {
     probed.into_iter().map(|(_, probed)| probed).collect()
 }
 
-async fn one(config: &Config, master: &MasterConfig, deadline: Instant) -> Probed {
+async fn one(config: &Arc<Config>, master: &MasterConfig, deadline: Instant) -> Probed {
     let publish = publish_port(master, deadline);
     let requests = request_port(config, master, deadline);
     let (publish, (verdict, latency, request)) = tokio::join!(publish, requests);
@@ -55,14 +55,14 @@ async fn one(config: &Config, master: &MasterConfig, deadline: Instant) -> Probe
 }
 
 async fn request_port(
-    config: &Config,
+    config: &Arc<Config>,
     master: &MasterConfig,
     deadline: Instant,
 ) -> (Verdict, Option<Duration>, Option<Duration>) {
     let start = Instant::now();
     let connection = async {
         let dialled = master::dial(master, deadline).await?;
-        Connection::sign_in(config, master, dialled, &|_| {}, deadline).await
+        Connection::sign_in(config, master, dialled, Box::new(|_| {}), deadline).await
     };
     let mut connection = match connection.await {
         Ok(connection) => connection,

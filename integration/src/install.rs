@@ -1,14 +1,14 @@
 //! Installs a release of Salt from PyPI into a cache, once, and finds it there afterwards.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
-use sha2::{Digest as _, Sha256};
 
 use crate::Progress;
+use crate::cache::{self, run};
 use crate::version::SaltVersion;
 
 /// A release of Salt that is installed: a Python virtual environment in the cache.
@@ -28,16 +28,19 @@ impl Salt {
     /// # Errors
     /// No Python of 3.10 or newer with `venv`, no PyPI, or a cache that can't be written.
     pub fn ensure(version: SaltVersion, progress: &Progress) -> anyhow::Result<Self> {
-        let cache = cache_folder()?;
-        let venv = cache.join(format!("salt-{version}-{}", key_of(version.requirements())));
+        let cache = cache::folder()?;
+        let venv = cache.join(format!(
+            "salt-{version}-{}",
+            cache::key_of(version.requirements())
+        ));
         let salt = Self { version, venv };
         if salt.is_complete() {
             return Ok(salt);
         }
         fs::create_dir_all(&cache).with_context(|| format!("cannot make the cache {}", cache.display()))?;
-        let _lock = lock(
+        let _lock = cache::lock(
             &cache.join(format!("salt-{}.lock", version.series())),
-            version,
+            &format!("salt {version}"),
             progress,
         )?;
         if !salt.is_complete() {
@@ -73,7 +76,7 @@ impl Salt {
     fn install(&self, cache: &Path, progress: &Progress) -> anyhow::Result<()> {
         let version = self.version;
         let prefix = format!(".installing-{}-", version.series());
-        remove_stale(cache, &prefix)?;
+        cache::remove_stale(cache, &prefix)?;
         let python = base_python()?;
         progress.say(&format!(
             "installing salt {version} into {} (once)",
@@ -101,56 +104,6 @@ impl Salt {
         fs::rename(&target, &self.venv)
             .with_context(|| format!("cannot move the finished install to {}", self.venv.display()))
     }
-}
-
-/// Where installs are kept.
-fn cache_folder() -> anyhow::Result<PathBuf> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    if let Some(folder) = set("SALTFO_LAB_CACHE") {
-        return Ok(std::path::absolute(folder)?);
-    }
-    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    base.map(|base| base.join("saltfo-lab"))
-        .context("no place for the cache: set SALTFO_LAB_CACHE, XDG_CACHE_HOME or HOME")
-}
-
-/// Changes with the requirements, so that a new pin makes a new environment.
-fn key_of(requirements: &str) -> String {
-    Sha256::digest(requirements)
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-fn lock(path: &Path, version: SaltVersion, progress: &Progress) -> anyhow::Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            progress.say(&format!(
-                "waiting for another process that installs salt {version}"
-            ));
-            file.lock()?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the cache"),
-    }
-    Ok(file)
-}
-
-/// Removes what crashed installers left. The caller holds the lock, so none of them still runs.
-fn remove_stale(cache: &Path, prefix: &str) -> anyhow::Result<()> {
-    for entry in fs::read_dir(cache)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// A Python that is new enough for the three releases.
@@ -258,28 +211,9 @@ fn move_shebangs(bin: &Path, from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot {what}"))?;
-    ensure!(
-        output.status.success(),
-        "cannot {what} ({}): {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn another_pin_is_another_environment() {
-        assert_ne!(key_of("salt==3008.1\n"), key_of("salt==3008.2\n"));
-    }
 
     #[test]
     fn scripts_run_the_python_of_their_final_place() {
@@ -291,20 +225,5 @@ mod tests {
             fs::read_to_string(&script).unwrap(),
             "#!/new/venv/bin/python3\nprint(1)\n"
         );
-    }
-
-    #[test]
-    fn what_a_crashed_installer_left_is_removed_and_nothing_else() {
-        let cache = tempfile::tempdir().unwrap();
-        for name in [".installing-3008-a", ".installing-3006-a", "salt-3008.1-x"] {
-            fs::create_dir(cache.path().join(name)).unwrap();
-        }
-        remove_stale(cache.path(), ".installing-3008-").unwrap();
-        let mut left: Vec<_> = fs::read_dir(cache.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect();
-        left.sort();
-        assert_eq!(left, [".installing-3006-a", "salt-3008.1-x"]);
     }
 }

@@ -178,11 +178,12 @@ impl Namespaces {
 
 /// What the holder does before it holds.
 fn script(hosts: &[Host], etc: &Path) -> String {
-    // The lab's own /run: names of `ip netns` are files there, and nobody else's sockets are in reach.
+    // The lab's own /run: names of `ip netns` are files there, and nobody else's sockets and locks are in reach.
     let mut text = String::from(
         "set -e\n\
          mount -t tmpfs -o mode=755 tmpfs /run\n\
          mkdir /run/netns /run/uts\n\
+         mkdir -m 1777 /run/lock\n\
          mount --bind \"$1/hosts\" /etc/hosts\n\
          if [ -f /etc/resolv.conf ]; then mount --bind \"$1/resolv.conf\" /etc/resolv.conf; fi\n\
          ip link set lo up\n\

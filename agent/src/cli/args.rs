@@ -126,8 +126,9 @@ saltfo run [OPTIONS] MINION FUNCTION [ARG|KEY=VALUE]...
        saltfo run [OPTIONS] --jid JID MINION";
 
 const RUN_HELP: &str = "\
-Finds the master that the minion hangs on, publishes the job there, once, and waits for the return. When that master
-dies meanwhile, the job is not published again: its return is looked for on both masters and on the minion.
+Finds the master that the minion hangs on, publishes the job there, once, and waits for the
+return. When that master dies meanwhile, the job is not published again: its return is looked for
+on both masters and on the minion.
 
 Examples:
   saltfo run minion01 state.apply app.deploy pillar='{\"version\": 3}'
@@ -139,7 +140,7 @@ Examples:
 Exit codes:
   0  the job succeeded
   1  it ran and failed: a state with result False, an error text, a retcode other than 0
-  7  it was dispatched, and what became of it is not known or cannot be written; the jid is on stderr
+  7  dispatched, and what became of it is not known or cannot be written; the jid is on stderr
   and those of active-master if nothing was dispatched";
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The master that published a job: its return is looked for there, again and again, over any number of connections.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::message::{Command, Jid, MinionId, Returned};
@@ -16,8 +17,8 @@ use crate::master::{self, Connection, Failure};
 use crate::permission;
 use crate::success::{self, Outcome};
 
-/// The pauses between two looks grow by this factor: a return is seen late by a tenth of the job's time, on average,
-const GROWTH: f64 = 1.2;
+/// The pauses between two looks grow by this factor: a return is seen late by a twentieth of the job's time, on average,
+const GROWTH: f64 = 1.1;
 /// and never by more than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one look, or one connect with sign-in, may take before the master counts as down.
@@ -55,7 +56,7 @@ pub(super) enum Finding {
 
 /// Looks for returns at one master until nobody waits for them.
 pub(super) struct Home<'a> {
-    pub(super) config: &'a Config,
+    pub(super) config: &'a Arc<Config>,
     /// The master, by index.
     pub(super) master: usize,
     pub(super) jid: &'a Jid,
@@ -68,9 +69,9 @@ pub(super) struct Home<'a> {
     pub(super) runner_failures: u32,
 }
 
-impl<'a> Home<'a> {
+impl Home<'_> {
     /// Never ends: whoever has all returns drops it. `connection` is the one that published, with its turn.
-    pub(super) async fn watch(mut self, mut connection: Option<Connection<'a>>) {
+    pub(super) async fn watch(mut self, mut connection: Option<Connection>) {
         let turn_ends = Instant::now() + TURN;
         let mut retry = FIRST_RETRY;
         while !self.waiting.is_empty() && Instant::now() < self.deadline {
@@ -114,7 +115,7 @@ impl<'a> Home<'a> {
         pending::<()>().await;
     }
 
-    async fn connect(&self) -> Result<Connection<'a>, Failure> {
+    async fn connect(&self) -> Result<Connection, Failure> {
         connect(self.config, self.master, self.patience()).await
     }
 
@@ -123,7 +124,7 @@ impl<'a> Home<'a> {
     }
 
     /// Looks once.
-    async fn look(&mut self, connection: &mut Connection<'_>) -> Result<(), Failure> {
+    async fn look(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         let reply = connection
             .ask(&Command::PubRet { jid: self.jid }, self.patience())
             .await?;
@@ -182,7 +183,7 @@ impl<'a> Home<'a> {
     }
 
     /// `pub_ret` has no retcode, so where it matters the job cache is asked.
-    async fn retcodes(&mut self, connection: &mut Connection<'_>) -> Result<Option<CachedJob>, Failure> {
+    async fn retcodes(&mut self, connection: &mut Connection) -> Result<Option<CachedJob>, Failure> {
         let deadline = self.deadline.min(Instant::now() + RUNNER);
         let why = match job_cache::list_job(connection, self.jid, deadline).await {
             Ok(Some(job)) => return Ok(Some(job)),
@@ -208,11 +209,11 @@ impl<'a> Home<'a> {
 
 /// A signed-in connection to a master, by index.
 pub(super) async fn connect(
-    config: &Config,
+    config: &Arc<Config>,
     master: usize,
     deadline: Instant,
-) -> Result<Connection<'_>, Failure> {
+) -> Result<Connection, Failure> {
     let master = config.masters.get(master).ok_or(Failure::NoTurn)?;
     let dialled = master::dial(master, deadline).await?;
-    Connection::sign_in(config, master, dialled, &|_| {}, deadline).await
+    Connection::sign_in(config, master, dialled, Box::new(|_| {}), deadline).await
 }

@@ -25,7 +25,7 @@ pub(super) struct CachedReturn<'a> {
 
 /// Looks a job up: none if `peer_run:` does not allow it.
 pub(super) async fn list_job(
-    connection: &mut Connection<'_>,
+    connection: &mut Connection,
     jid: &Jid,
     deadline: Instant,
 ) -> Result<Option<CachedJob>, Failure> {
@@ -39,7 +39,7 @@ pub(super) async fn list_job(
 
 /// Finds the job that has this mark among its targets: none if `peer_run:` does not allow it, or no such job is there.
 pub(super) async fn find(
-    connection: &mut Connection<'_>,
+    connection: &mut Connection,
     mark: &Mark,
     deadline: Instant,
 ) -> Result<Option<Jid>, Failure> {

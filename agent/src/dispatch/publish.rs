@@ -1,6 +1,7 @@
 //! One publish at one master: it leaves once, or not at all.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::message::{Command, Jid, Mark, MinionId, Published, Value};
@@ -32,13 +33,13 @@ const REPEATS: Duration = Duration::from_secs(1);
 const LOOK_OUT: Duration = Duration::from_secs(5);
 
 /// What became of it.
-pub(super) enum Sent<'a> {
+pub(super) enum Sent {
     /// The master published it.
     Published {
         jid: Jid,
         /// Further jids under which the master has published the same request.
         again: Vec<Jid>,
-        connection: Box<Connection<'a>>,
+        connection: Box<Connection>,
     },
     /// It may have been published, and nobody says under which jid.
     Lost { why: String },
@@ -50,22 +51,23 @@ pub(super) enum Sent<'a> {
 
 /// A publish to be.
 pub(super) struct Publish<'a> {
-    pub(super) config: &'a Config,
+    pub(super) config: &'a Arc<Config>,
     pub(super) master: &'a MasterConfig,
     pub(super) job: &'a Job,
     pub(super) minions: &'a [MinionId],
     pub(super) mark: &'a Mark,
 }
 
-impl<'a> Publish<'a> {
-    /// Signs in, which may take until `signed_in`, waits for the turn and publishes; `about_to` is called before
-    /// anything leaves.
+impl Publish<'_> {
+    /// Signs in unless there is a connection that has answered just now, which may take until `signed_in`, waits for
+    /// the turn unless it is ours, and publishes; `about_to` is called before anything leaves.
     pub(super) async fn send(
         self,
+        connection: Option<Connection>,
         signed_in: Instant,
         deadline: Instant,
         about_to: impl FnOnce(),
-    ) -> Sent<'a> {
+    ) -> Sent {
         let Self {
             config,
             master,
@@ -74,8 +76,11 @@ impl<'a> Publish<'a> {
             mark,
         } = self;
         let connection = async {
+            if let Some(connection) = connection {
+                return Ok(connection);
+            }
             let dialled = master::dial(master, signed_in).await?;
-            Connection::sign_in(config, master, dialled, &|_| {}, signed_in).await
+            Connection::sign_in(config, master, dialled, Box::new(|_| {}), signed_in).await
         };
         let (connection, mut witness) = tokio::join!(connection, Witness::call(master, signed_in));
         let mut connection = match connection {
@@ -83,6 +88,9 @@ impl<'a> Publish<'a> {
             Err(failure) => return Sent::Unsent(failure.verdict(false)),
         };
         let turn = async {
+            if connection.has_turn() {
+                return Ok(());
+            }
             let began = Instant::now();
             connection.take_turn(deadline).await?;
             if began.elapsed() > STALE {

@@ -96,7 +96,7 @@ impl Watch {
     }
 
     /// Reports an end for every minion. `connection` is the one that published.
-    pub(super) async fn watch(&self, jid: &Jid, connection: Option<Connection<'_>>) {
+    pub(super) async fn watch(&self, jid: &Jid, connection: Option<Connection>) {
         let (findings, mut found) = mpsc::unbounded_channel();
         let masters: Vec<usize> = match self.home {
             Some(home) => vec![home],

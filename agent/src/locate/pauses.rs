@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Before the first look. A minion takes some tens of milliseconds.
 const FIRST: Duration = Duration::from_millis(10);
 /// Each pause is longer than the one before by this factor, if nothing else is said,
-const GROWTH: f64 = 1.4;
+const GROWTH: f64 = 1.2;
 /// up to this.
 const LONGEST: Duration = Duration::from_millis(500);
 

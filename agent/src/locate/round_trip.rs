@@ -1,12 +1,13 @@
 //! The work of one master in a lookup: sign in, publish the question, look for the returns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::message::{Command, Jid, MinionId, Published, Returned};
 use proto::net::NetError;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Event, Pauses, Question, Stage};
+use super::{Event, Pauses, Question, Report, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
 use crate::permission;
@@ -17,24 +18,28 @@ use crate::state::{State, Verdict};
 const TURN: Duration = Duration::from_millis(500);
 /// An answer that takes longer is no longer just under way.
 const SLOW: Duration = Duration::from_secs(1);
-/// Works until all minions have answered here, the master has failed, or nothing more can come.
+
+/// Works until all minions have answered here, the master has failed, or nothing more can come. `keep`: reports the
+/// connection when all have answered here, before the last answer.
 pub(super) async fn ask(
-    config: &Config,
+    config: &Arc<Config>,
     index: usize,
     question: &Question,
     minions: Vec<MinionId>,
     deadline: Instant,
-    report: &(dyn Fn(Event) + Sync),
+    keep: bool,
+    report: &Report,
 ) -> Verdict {
     let Some(master) = config.masters.get(index) else {
         return Verdict::because(State::Refused, false, "no such master");
     };
     let start = Instant::now();
-    let held_up = |is: bool| report(Event::HeldUp(is));
+    let told = Arc::clone(report);
+    let held_up = Box::new(move |is: bool| told(Event::HeldUp(is)));
     let connection = async {
         let dialled = master::dial(master, deadline).await?;
         report(Event::Stage(Stage::SigningIn));
-        Connection::sign_in(config, master, dialled, &held_up, deadline).await
+        Connection::sign_in(config, master, dialled, held_up, deadline).await
     };
     let connection = match connection.await {
         Ok(connection) => connection,
@@ -46,7 +51,9 @@ pub(super) async fn ask(
         question,
         waiting: minions,
         jobs: Vec::new(),
+        last: Vec::new(),
         deadline,
+        keep,
         report,
     }
     .run()
@@ -54,14 +61,17 @@ pub(super) async fn ask(
 }
 
 struct RoundTrip<'a> {
-    connection: Connection<'a>,
+    connection: Connection,
     question: &'a Question,
     /// The minions that have not answered here.
     waiting: Vec<MinionId>,
     /// What was published, the latest last: a late return to an earlier one is as good a proof.
     jobs: Vec<Job>,
+    /// Answers after which no more is waited for.
+    last: Vec<Event>,
     deadline: Instant,
-    report: &'a (dyn Fn(Event) + Sync),
+    keep: bool,
+    report: &'a Report,
 }
 
 struct Job {
@@ -81,7 +91,17 @@ impl From<Failure> for End {
 impl RoundTrip<'_> {
     async fn run(mut self) -> Verdict {
         match self.until_all_answered().await {
-            Ok(()) => Verdict::good(State::Reachable),
+            Ok(()) => {
+                let Self {
+                    mut connection, last, ..
+                } = self;
+                if self.keep {
+                    connection.wait_silently();
+                    (self.report)(Event::Open(Box::new(connection)));
+                }
+                last.into_iter().for_each(|event| (self.report)(event));
+                Verdict::good(State::Reachable)
+            }
             Err(End(verdict)) => verdict,
         }
     }
@@ -194,11 +214,12 @@ impl RoundTrip<'_> {
             };
             let returned = Returned::from_value(reply);
             let rtt = job.published.elapsed();
+            let mut news = Vec::new();
             self.waiting.retain(|minion| {
                 let Some(ret) = returned.of(minion) else {
                     return true;
                 };
-                (self.report)(Event::Answered {
+                news.push(Event::Answered {
                     minion: minion.clone(),
                     jid: job.jid.clone(),
                     rtt,
@@ -206,6 +227,11 @@ impl RoundTrip<'_> {
                 });
                 false
             });
+            if self.waiting.is_empty() {
+                self.last = news;
+            } else {
+                news.into_iter().for_each(|event| (self.report)(event));
+            }
         }
         Ok(())
     }

@@ -96,13 +96,29 @@ fn is_false(value: &Value) -> bool {
 pub(crate) fn reason(text: &str) -> String {
     let first = one_line(text);
     let Some(said) = first.strip_suffix("Traceback (most recent call last):") else {
-        return first;
+        return announced(text);
     };
     // It stands behind the indented frames, and its message may go on for lines.
     let pairs = text.lines().zip(text.lines().skip(1));
     let named = pairs.filter(|(frame, line)| frame.starts_with(' ') && !line.starts_with(' '));
     let exception = named.last().map_or("an unknown one", |(_, line)| line);
     one_line(&format!("{said}{exception}"))
+}
+
+/// The first line that says something, with the lines that it announces: Salt lists missing requisites
+/// behind `The following requisites were not found:`, `require:`.
+fn announced(text: &str) -> String {
+    let mut said = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !said.is_empty() {
+            said.push(' ');
+        }
+        said.push_str(line);
+        if !line.ends_with(':') {
+            break;
+        }
+    }
+    one_line(&said)
 }
 
 /// The first line that says something, not too long for a message.
@@ -125,4 +141,20 @@ pub(super) fn one_line(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn a_reason_goes_on_while_a_line_announces_the_next() {
+        let missing =
+            "The following requisites were not found:\n      require:\n          cmd: nowhere\nand more";
+        assert_eq!(
+            reason(missing),
+            "The following requisites were not found: require: cmd: nowhere"
+        );
+        assert_eq!(reason("announces nothing:\n\n"), "announces nothing:");
+    }
 }

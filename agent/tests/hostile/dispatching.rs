@@ -17,6 +17,7 @@ const OTHER: &str = "salt2.xyz.example";
 const PING: &str = "20261120184009000001";
 const JOB: &str = "20261120184009000002";
 const QUESTION: &str = "20261120184009000003";
+const PILLAR: &str = "20261120184009000004";
 /// What is dispatched.
 const FUNCTION: &str = "test.arg";
 /// Its return does not tell whether it succeeded.
@@ -46,10 +47,11 @@ impl Master {
                         on_publish(ask)
                     }
                     ("minion_pub", UNTOLD) => honest_job(ask),
+                    ("minion_pub", "saltutil.refresh_pillar") => job(ask, PILLAR),
                     ("minion_pub", _) => job(ask, QUESTION),
                     ("minion_runner", _) => seal(ask, &Value::Map(Vec::new())),
                     ("pub_ret", _) => match ask.text("jid").as_str() {
-                        PING => returned(ask, Value::Bool(true)),
+                        PING | PILLAR => returned(ask, Value::Bool(true)),
                         JOB => on_return(ask),
                         _ => seal(ask, &Value::Map(Vec::new())),
                     },
@@ -138,6 +140,25 @@ fn a_job_is_published_once_and_its_return_printed() {
         assert!(ended.stderr.contains(word), "{ended:?}");
     }
     assert!(!ended.stderr.contains("secret-argument"), "{ended:?}");
+}
+
+#[test]
+fn a_job_goes_over_the_connection_of_its_lookup() {
+    let master = Master::start(2, honest_job, honest_return);
+    let ended = run(&[(MASTER, &master)], "10", &[]);
+    assert_eq!(
+        (ended.code(), master.published(), master.fake.sign_ins()),
+        (0, 1, 1),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_refresh_of_the_pillar_does_not_wait_for_the_turn_of_its_own_lookup() {
+    let master = Master::start(2, honest_job, honest_return);
+    let ended = run(&[(MASTER, &master)], "20", &["--refresh-pillar"]);
+    assert_eq!((ended.code(), master.published()), (0, 1), "{ended:?}");
+    assert!(ended.took < Duration::from_secs(10), "{ended:?}");
 }
 
 #[test]

@@ -30,22 +30,25 @@ async fn main() -> anyhow::Result<()> {
     let (Some(path), Some(name), None) = (arguments.next(), arguments.next(), arguments.next()) else {
         bail!("usage: wire SALTFO.YAML MASTER");
     };
-    let config = Config::load(&Source::Saltfo(PathBuf::from(path)), Permissions::Checked)?;
+    let config = Arc::new(Config::load(
+        &Source::Saltfo(PathBuf::from(path)),
+        Permissions::Checked,
+    )?);
     let master = config.masters.iter().find(|master| master.name.as_str() == name);
     let master = master.with_context(|| format!("the configuration has no master {name}"))?;
     Wire::open(&config, master).await?.run().await
 }
 
-struct Wire<'a> {
-    connection: Connection<'a>,
+struct Wire {
+    connection: Connection,
     subscriber: Subscriber,
     publications: Publications,
 }
 
-impl<'a> Wire<'a> {
-    async fn open(config: &'a Config, master: &'a MasterConfig) -> anyhow::Result<Self> {
+impl Wire {
+    async fn open(config: &Arc<Config>, master: &MasterConfig) -> anyhow::Result<Self> {
         let dialled = dial(master, soon()).await?;
-        let connection = Connection::sign_in(config, master, dialled, &|_| {}, soon()).await?;
+        let connection = Connection::sign_in(config, master, dialled, Box::new(|_| {}), soon()).await?;
         let port = connection.publish_port().unwrap_or(master.publish_port);
         let address = master.address.as_str();
         let mut subscriber =

@@ -10,6 +10,19 @@ use super::common::saltfo;
 
 const MANY: usize = 50;
 
+/// A master that stalls would run a job twice otherwise, and nobody could keep it from that.
+pub(crate) fn masters_ask_themselves_once(lab: &Lab) {
+    for master in ["salt1", "salt2"] {
+        let output = lab
+            .salt_run(master, &["config.get", "request_channel_tries", "--out", "json"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let tries = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(tries.trim(), "1", "{master}: {output:?}");
+    }
+}
+
 pub(crate) fn fifty_at_once_run_once_each(lab: &Lab) {
     let file = lab.folder().join("crowd");
     let start = |number: usize| -> Child {

@@ -9,8 +9,8 @@ use integration::Lab;
 
 use super::once::Once;
 
-/// Between saltfo and a master, on the runner. It forgets the reply to the first publish of a job that saltfo
-/// dispatches, and everything after it on that connection.
+/// Between saltfo and a master, on the runner. It forgets the reply to the publish of the job, and everything after it
+/// on that connection.
 struct Relay {
     child: Child,
     config: PathBuf,

@@ -18,6 +18,7 @@ mod once;
 mod printed;
 mod results;
 mod stopping;
+mod terminal;
 mod words;
 
 use std::fs;
@@ -53,6 +54,9 @@ fn jobs_on_real_masters() {
         dispatch::an_earlier_job_is_picked_up(&lab);
         stopping::a_cancelled_run_leaves_the_job(&lab);
         stopping::a_cancelled_run_kills_the_job_if_told_to(&lab);
+        terminal::a_person_sees_what_the_minion_does_and_may_kill_it(&lab);
+        terminal::a_person_who_says_no_leaves_the_job(&lab);
+        terminal::the_line_of_progress_is_gone_when_the_result_is_there(&lab);
         lost_reply::a_reply_that_is_lost_is_made_up_for_by_the_publication(&lab);
         lost_reply::a_job_whose_reply_and_publication_are_lost_is_found_on_the_minion(&lab);
         lost_reply::a_job_that_is_over_before_anybody_looks_is_unknown(&lab);
@@ -78,18 +82,13 @@ fn words_and_forms() {
     }
 }
 
-/// Masters that do not repeat what they ask of themselves. One lab per release.
+/// Masters that do not repeat what they ask of themselves, as `pki-tools install` has told them. One lab per release.
 #[test]
 fn crowds() {
     for version in SaltVersion::tested().unwrap() {
         eprintln!("== salt {version}");
-        let lab = Lab::builder()
-            .version(version)
-            .worker_threads(5)
-            .master_config("salt1", "request_channel_tries: 1\n")
-            .master_config("salt2", "request_channel_tries: 1\n")
-            .build()
-            .unwrap();
+        let lab = Lab::builder().version(version).worker_threads(5).build().unwrap();
+        crowd::masters_ask_themselves_once(&lab);
         crowd::fifty_at_once_run_once_each(&lab);
     }
 }

@@ -59,7 +59,7 @@ impl Once {
         Self::start_with(lab, minion, seconds, options, None)
     }
 
-    /// The same with another configuration.
+    /// The same with another configuration; the request that publishes it is longer than any other.
     pub(crate) fn start_with(
         lab: &Lab,
         minion: &str,
@@ -74,7 +74,11 @@ impl Once {
             *number
         };
         let file = lab.folder().join(format!("once-{number}"));
-        let pillar = format!("pillar={{seconds: {seconds}, file: {}}}", file.display());
+        let padding = "x".repeat(if config.is_some() { 4000 } else { 0 });
+        let pillar = format!(
+            "pillar={{seconds: {seconds}, file: {}, padding: '{padding}'}}",
+            file.display()
+        );
         let mut arguments = vec!["run", minion, "state.apply", "once", &pillar, "--out", "json"];
         arguments.extend(options);
         let mut command = lab.saltfo(&arguments).unwrap();

@@ -1,7 +1,7 @@
-"""Relays 127.0.0.1:4506 to a master and loses one reply: that to the second request of the second connection.
+"""Relays 127.0.0.1:4506 to a master and loses one reply, that to the first long request: a job whose arguments are longer
+than any other request. The connection ends with it.
 
-saltfo's first connection looks for the minion, its second one signs in and publishes. The publish port is relayed
-as well ("relay"), or nothing listens there ("refuse"). Ends when stdin does.
+The publish port is relayed as well ("relay"), or nothing listens there ("refuse"). Ends when stdin does.
 """
 
 import os
@@ -10,7 +10,9 @@ import sys
 import threading
 
 MASTER, PUBLICATIONS = sys.argv[1:]
-accepted = 0
+LONG = 3000
+# The connection that lost a reply; there is one.
+lost = []
 
 
 def pump(source, target, on_data):
@@ -29,26 +31,19 @@ def pump(source, target, on_data):
 
 
 def serve(listener, port, lossy):
-    global accepted
     while True:
         client, _ = listener.accept()
         master = socket.create_connection((MASTER, port))
-        loses = False
-        if lossy:
-            accepted += 1
-            loses = accepted == 2
-        # The ZMTP handshake is smaller than any request, and requests wait for their replies.
-        requests = [0]
 
-        def count(data):
-            if len(data) > 300:
-                requests[0] += 1
+        def look(data, client=client):
+            if lossy and not lost and len(data) > LONG:
+                lost.append(client)
             return True
 
-        def lose(data):
-            return not (loses and requests[0] >= 2)
+        def lose(_, client=client):
+            return client not in lost
 
-        threading.Thread(target=pump, args=(client, master, count), daemon=True).start()
+        threading.Thread(target=pump, args=(client, master, look), daemon=True).start()
         threading.Thread(target=pump, args=(master, client, lose), daemon=True).start()
 
 

@@ -11,10 +11,11 @@ mod memory;
 mod release;
 mod report;
 mod round_trip;
+mod run;
 mod samples;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -22,9 +23,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use integration::{Progress, SaltVersion};
 
 use crate::machine::Machine;
-use crate::report::Report;
+use crate::report::{Release, Report, Row};
 
-/// Measures saltfo on two real salt-masters and two real minions, each host in a network namespace of its own.
+/// Measures saltfo on two real salt-masters and their minions, each host in a network namespace of its own.
 #[derive(Debug, Parser)]
 #[command(
     name = "bench",
@@ -35,9 +36,10 @@ Examples:
   cargo run --release -p integration --bin bench
   cargo run --release -p integration --bin bench -- --salt 3006 --salt 3008 --json bench.json
   cargo run --release -p integration --bin bench -- --runs 10       a quick look
+  cargo run --release -p integration --bin bench -- run             saltfo run, beside salt on the master
   cargo run --release -p integration --bin bench -- keys            pki-tools, on a client of 1,000 servers
 
-Takes about six minutes for each release of Salt. Everything that is compared was measured in turns, so ratios within
+Takes about six minutes for each release of Salt, as does `run`. Everything that is compared was measured in turns, so ratios within
 a run say more than milliseconds. Keep the machine quiet: its load is in the report.
 
 Exits 0 when everything was measured, whether or not a target is met; 1 when something could not be measured or
@@ -74,6 +76,8 @@ struct Output {
 
 #[derive(Debug, Subcommand)]
 enum Other {
+    /// Measures saltfo run beside salt on the master: one job at a time, and fifty at once for ten minions
+    Run(Bench),
     /// Measures pki-tools: making keys beside OpenSSL, editing a large file, memory
     Keys {
         /// Servers of the client
@@ -100,8 +104,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.other {
         Some(Other::Inner(inner)) => inner.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Run(bench)) => bench.run(run::measure, "", |_| Ok(Vec::new())),
         Some(Other::Keys { servers, output }) => bench_keys(*servers, output),
-        None => arguments.bench.run(),
+        None => arguments.bench.run(release::measure, "the binary", binary::rows),
     };
     result.unwrap_or_else(|error| {
         eprintln!("bench: {error:#}");
@@ -110,18 +115,24 @@ fn main() -> ExitCode {
 }
 
 impl Bench {
-    fn run(&self) -> anyhow::Result<ExitCode> {
+    /// `measure` measures one release; `others`, under this title, what needs no Salt.
+    fn run(
+        &self,
+        measure: impl Fn(SaltVersion, u32, &Path, &Progress) -> anyhow::Result<Release>,
+        title: &'static str,
+        others: impl Fn(&Path) -> anyhow::Result<Vec<Row>>,
+    ) -> anyhow::Result<ExitCode> {
         let progress = progress();
         progress.say("building saltfo");
         let saltfo = integration::build_saltfo()?;
-        let mut report = Report::new(Machine::look(&saltfo)?, "the binary", binary::rows(&saltfo)?);
+        let mut report = Report::new(Machine::look(&saltfo)?, title, others(&saltfo)?);
         let versions = if self.versions.is_empty() {
             vec![SaltVersion::V3008]
         } else {
             self.versions.clone()
         };
         for version in versions {
-            let release = release::measure(version, self.runs, &saltfo, &progress)?;
+            let release = measure(version, self.runs, &saltfo, &progress)?;
             report.releases.push(release);
         }
         self.output.give(&report)

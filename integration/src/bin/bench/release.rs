@@ -34,17 +34,7 @@ pub(crate) fn measure(
     saltfo: &Path,
     progress: &Progress,
 ) -> anyhow::Result<Release> {
-    let mut release = Release {
-        salt: version.release(),
-        load_before: load()?,
-        load_after: 0.0,
-        rows: Vec::new(),
-        failures: Vec::new(),
-    };
-    progress.say(&format!(
-        "salt {version}, load of the machine {:.2}",
-        release.load_before
-    ));
+    let mut release = Release::begin(version, progress)?;
     let result = first_lab(version, runs, saltfo, progress, &mut release);
     release.note(result.map(|()| Vec::new()), "the lab", progress);
     let rows = crowd::rows(version, saltfo, progress);
@@ -54,7 +44,21 @@ pub(crate) fn measure(
 }
 
 impl Release {
-    fn note(&mut self, rows: anyhow::Result<Vec<Row>>, what: &str, progress: &Progress) {
+    /// # Errors
+    /// The machine's load can't be read.
+    pub(crate) fn begin(version: SaltVersion, progress: &Progress) -> anyhow::Result<Self> {
+        let load_before = load()?;
+        progress.say(&format!("salt {version}, load of the machine {load_before:.2}"));
+        Ok(Self {
+            salt: version.release(),
+            load_before,
+            load_after: 0.0,
+            rows: Vec::new(),
+            failures: Vec::new(),
+        })
+    }
+
+    pub(crate) fn note(&mut self, rows: anyhow::Result<Vec<Row>>, what: &str, progress: &Progress) {
         match rows {
             Ok(rows) => self.rows.extend(rows),
             Err(error) => {

@@ -139,8 +139,10 @@ impl fmt::Display for Report {
                 row.cell(),
             ]
         }));
-        writeln!(f)?;
-        write_table(f, &lines)?;
+        if !self.rows.is_empty() {
+            writeln!(f)?;
+            write_table(f, &lines)?;
+        }
         for release in &self.releases {
             let Release {
                 salt,
