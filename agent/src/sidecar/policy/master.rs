@@ -23,6 +23,9 @@ const CALM: Duration = Duration::from_secs(2);
 const MOST_CALM: Duration = Duration::from_secs(60);
 /// How long a master is verified quickly after something spoke for it.
 const EAGER: Duration = Duration::from_secs(30);
+/// How long what a master says of our key is believed after the connection for requests is gone: whoever answers may close it
+/// each time.
+const CLAIM: Duration = Duration::from_secs(30);
 /// So much longer than the settings tell, and evidence is too old: room for waiting in the queue of this host's
 /// saltfo processes, and for a busy host.
 const GRACE: Duration = Duration::from_secs(10);
@@ -373,9 +376,6 @@ impl Master {
             };
             return Some((standing, why));
         }
-        if let Some(claim) = &self.claim {
-            return Some(claim.clone());
-        }
         if self.failing >= settings.verify_misses && self.request.stands() {
             let (standing, why) = &self.failed_as;
             let why = match self.failing {
@@ -383,6 +383,9 @@ impl Master {
                 times => format!("{why} ({times} times in a row)"),
             };
             return Some((*standing, why));
+        }
+        if let Some(claim) = self.claim.as_ref().filter(|_| now < self.claimed_until(now)) {
+            return Some(claim.clone());
         }
         if !self.request.is_known() || !self.publish.is_known() {
             return None;
@@ -420,6 +423,16 @@ impl Master {
             && self.claim.is_none()
             && self.proofs >= needed
             && (self.is_usable() || now >= self.calm_at())
+    }
+
+    /// How long what it says of our key is believed.
+    fn claimed_until(&self, now: Instant) -> Instant {
+        let since = if self.request.is_gone() {
+            self.request.since
+        } else {
+            now
+        };
+        since + CLAIM
     }
 
     /// When it has been calm for long enough.
@@ -502,6 +515,7 @@ impl Master {
         let calm = (!self.is_usable()).then(|| self.calm_at());
         let eager = (self.pace(now, settings) == Pace::Quick).then_some(self.eager_until);
         let stale = (self.standing != Standing::Unknown).then(|| self.stale_at(settings));
-        [settling, calm, eager, stale].into_iter().flatten()
+        let claimed = self.claim.as_ref().map(|_| self.claimed_until(now));
+        [settling, calm, eager, stale, claimed].into_iter().flatten()
     }
 }

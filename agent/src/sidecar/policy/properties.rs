@@ -13,7 +13,6 @@ use crate::state::State;
 
 /// By then the last change is through: the slowest is a key that was accepted after tries 30 s apart, then a calm of 60 s.
 const QUIET: u64 = 120_000;
-const CASES: u32 = 300;
 
 #[derive(Debug, Clone)]
 struct History {
@@ -200,7 +199,7 @@ impl Observer {
 }
 
 /// Checks each transition against the facts that came before it, and that nobody counts on a master without proof.
-fn check_evidence(world: &World) -> Result<(), TestCaseError> {
+fn check_evidence(world: &World) -> Result<Vec<Observer>, TestCaseError> {
     let settings = &world.settings;
     let mut observers = vec![Observer::default(); 2];
     let mut standings = [Standing::Unknown; 2];
@@ -213,6 +212,15 @@ fn check_evidence(world: &World) -> Result<(), TestCaseError> {
                 && observer.stands(Line::Publish))
     };
     for (at, event) in &world.log {
+        // What the fact before led to has been told.
+        if let (Some(active), Event::Fact(_)) = (active, event) {
+            prop_assert_eq!(standings[active.0], Standing::Up);
+            prop_assert!(
+                proof_given(&observers[active.0]),
+                "{} ms: ready without proof",
+                at
+            );
+        }
         match event {
             Event::Fact(What::Master(index, evidence)) => {
                 observers[index.0].note(*at, evidence, settings);
@@ -250,21 +258,12 @@ fn check_evidence(world: &World) -> Result<(), TestCaseError> {
             }
             _ => {}
         }
-        let is_last_of_moment = !matches!(event, Event::Fact(_));
-        if let Some(active) = active.filter(|_| is_last_of_moment) {
-            prop_assert_eq!(standings[active.0], Standing::Up);
-            prop_assert!(
-                proof_given(&observers[active.0]),
-                "{} ms: ready without proof",
-                at
-            );
-        }
     }
-    Ok(())
+    Ok(observers)
 }
 
 /// For how long each master has been in its true state, at each change of it, and what was the active master then.
-fn check_bounds(world: &World) -> Result<(), TestCaseError> {
+fn check_bounds(world: &World, observers: &[Observer]) -> Result<(), TestCaseError> {
     let mut truths = [Truth::Killed; 2];
     let mut active = None;
     // By when readiness has to have gone.
@@ -297,7 +296,14 @@ fn check_bounds(world: &World) -> Result<(), TestCaseError> {
     }
     for (index, truth) in truths.iter().enumerate() {
         let standing = world.policy.standing(MasterIndex(index));
-        prop_assert_eq!(Some(standing), truth.standing(), "salt{}", index + 1);
+        // One that was seen in its place is believed gone when it has proven itself, not when nobody answers.
+        let is_impostor = observers[index].verified_since_impostor.is_some();
+        let expected = if is_impostor {
+            Some(Standing::Impostor)
+        } else {
+            truth.standing()
+        };
+        prop_assert_eq!(Some(standing), expected, "salt{}", index + 1);
     }
     Ok(())
 }
@@ -308,6 +314,24 @@ fn transitions(world: &World) -> Vec<(u64, usize, Standing)> {
         _ => None,
     };
     world.log.iter().filter_map(change).collect()
+}
+
+/// A change of a master leads to its new state in a few steps.
+fn check_noise(world: &World, history: &History) -> Result<(), TestCaseError> {
+    for index in 0..2 {
+        let changes = history
+            .changes
+            .iter()
+            .filter(|(_, master, _)| *master == index)
+            .count();
+        let transitions = transitions(world);
+        let told: Vec<_> = transitions
+            .iter()
+            .filter(|(_, master, _)| *master == index)
+            .collect();
+        prop_assert!(told.len() <= 2 * (changes + 1), "{changes} changes: {told:?}");
+    }
+    Ok(())
 }
 
 fn check_restarts(world: &World) -> Result<(), TestCaseError> {
@@ -323,34 +347,31 @@ fn check_restarts(world: &World) -> Result<(), TestCaseError> {
     // Not before the minion was stuck, with another master up, for `restart_after`.
     for restart in restarts {
         let from = restart - u64::try_from(world.settings.restart_after.as_millis()).unwrap();
-        let ready =
-            |(at, event): &(u64, Event)| *at > from && *at < restart && matches!(event, Event::Ready(true));
+        let ready = |(at, event): &(u64, Event)| {
+            let is_ready =
+                matches!(event, Event::Decision(Decision::Ready(readiness)) if readiness.is_ready());
+            is_ready && *at > from && *at < restart
+        };
         prop_assert!(!world.log.iter().any(ready));
     }
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_state_has_its_evidence_and_comes_in_time(history in history()) {
+    fn every_state_has_its_evidence_comes_in_time_and_is_told_once(history in history()) {
         let world = play(&history);
-        check_evidence(&world)?;
-        check_bounds(&world)?;
+        let observers = check_evidence(&world)?;
+        check_bounds(&world, &observers)?;
         check_restarts(&world)?;
+        check_noise(&world, &history)?;
     }
+}
 
-    #[test]
-    fn a_change_of_a_master_makes_few_transitions(history in history()) {
-        let world = play(&history);
-        for index in 0..2 {
-            let changes = history.changes.iter().filter(|(_, master, _)| *master == index).count();
-            let transitions = transitions(&world);
-            let told: Vec<_> = transitions.iter().filter(|(_, master, _)| *master == index).collect();
-            prop_assert!(told.len() <= 3 * (changes + 1), "{changes} changes: {told:?}");
-        }
-    }
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn a_quiet_world_stays_quiet(
@@ -362,7 +383,8 @@ proptest! {
         world.run(60_000);
         let (told, from) = (transitions(&world), world.log.len());
         prop_assert_eq!(told.len(), 2, "{:?}", told);
-        prop_assert!(world.policy.readiness().is_ready(), "{:?}", world.policy.readiness());
+        let can_be_known = habits.permitted || habits.seen;
+        prop_assert_eq!(world.policy.readiness().is_ready(), can_be_known, "{:?}", world.policy.readiness());
         world.run(900_000);
         let decisions: Vec<_> = world.log[from..].iter().filter_map(|(at, event)| match event {
             Event::Decision(Decision::RoundTrip(_)) => None,
@@ -373,7 +395,8 @@ proptest! {
         let asked = world.log[from..].iter();
         let asked = asked.filter(|(_, event)| matches!(event, Event::Decision(Decision::RoundTrip(_)))).count();
         // Every 5 minutes, a fifth more or less.
-        prop_assert!((2..=4).contains(&asked), "{asked} round trips in 15 minutes");
+        let masters = if can_be_known { 1 } else { 2 };
+        prop_assert!((2 * masters..=4 * masters).contains(&asked), "{asked} round trips in 15 minutes");
     }
 
     #[test]

@@ -116,7 +116,6 @@ pub(super) enum Event {
     Truth(usize, Truth),
     Fact(What),
     Decision(Decision),
-    Ready(bool),
 }
 
 /// The world.
@@ -444,7 +443,6 @@ impl World {
                     assert!(self.restarted_at.is_none());
                     self.restarted_at = Some(self.now + 500);
                 }
-                Decision::Ready(readiness) => self.log.push((self.now, Event::Ready(readiness.is_ready()))),
                 _ => {}
             }
             self.log.push((self.now, Event::Decision(decision)));
