@@ -18,7 +18,7 @@ const QUIET: u64 = 120_000;
 struct History {
     seed: u64,
     habits: Habits,
-    mode: Mode,
+    settings: Settings,
     first: [Truth; 2],
     changes: Vec<(u64, usize, Truth)>,
 }
@@ -54,32 +54,39 @@ fn habits() -> impl Strategy<Value = Habits> {
         })
 }
 
+fn settings() -> impl Strategy<Value = Settings> {
+    let mode = prop_oneof![Just(Mode::Observe), Just(Mode::Restart)];
+    (mode, 1..4_u32, 1..4_u32, 1..4_u32).prop_map(|(mode, heartbeat_misses, verify_misses, rise)| Settings {
+        mode,
+        heartbeat_misses,
+        verify_misses,
+        rise,
+        ..Settings::default()
+    })
+}
+
 fn history() -> impl Strategy<Value = History> {
     let pause = prop_oneof![1 => 25_u64..2_000, 2 => 2_000_u64..40_000];
     let change = (pause, 0..2_usize, truth());
-    let mode = prop_oneof![Just(Mode::Observe), Just(Mode::Restart)];
-    (
-        any::<u64>(),
-        habits(),
-        mode,
-        [truth(), truth()],
-        prop::collection::vec(change, 0..7),
-    )
-        .prop_map(|(seed, habits, mode, first, changes)| History {
+    let changes = prop::collection::vec(change, 0..7);
+    (any::<u64>(), habits(), settings(), [truth(), truth()], changes).prop_map(
+        |(seed, habits, settings, first, changes)| History {
             seed,
             habits,
-            mode,
+            settings,
             first,
             changes,
-        })
+        },
+    )
 }
 
 fn play(history: &History) -> World {
-    let settings = Settings {
-        mode: history.mode,
-        ..Settings::default()
-    };
-    let mut world = World::new(settings, &history.first, history.habits, history.seed);
+    let mut world = World::new(
+        history.settings.clone(),
+        &history.first,
+        history.habits,
+        history.seed,
+    );
     world.run(5_000);
     for (pause, master, truth) in &history.changes {
         world.set(*master, *truth);
@@ -87,6 +94,23 @@ fn play(history: &History) -> World {
     }
     world.run(QUIET);
     world
+}
+
+/// How long after a change readiness may stay, in milliseconds: 500 for a master that is killed, and for default settings 1200 for
+/// one that falls silent and 12 000 for one whose workers hang.
+fn allowed(truth: Truth, settings: &Settings) -> Option<u64> {
+    let (misses, unanswered) = (
+        u64::from(settings.heartbeat_misses),
+        u64::from(settings.verify_misses),
+    );
+    Some(match truth {
+        Truth::Killed | Truth::PublishClosed | Truth::RequestClosed => 500,
+        Truth::Stopped | Truth::Cut => 200 + 250 * (misses + 1),
+        // The next request, its timeout, another at once, then quickly.
+        Truth::WorkersStopped => 200 + 5_500 + 3_000 * unanswered + 550 * unanswered.saturating_sub(2),
+        Truth::Impostor | Truth::KeyPending => 6_000,
+        Truth::Healthy | Truth::Slow | Truth::Lossy(_) => return None,
+    })
 }
 
 /// What an observer, who reads the facts of one master only, can say.
@@ -278,14 +302,7 @@ fn check_bounds(world: &World, observers: &[Observer]) -> Result<(), TestCaseErr
                 if active != Some(MasterIndex(*index)) {
                     continue;
                 }
-                deadline = match truth {
-                    Truth::Killed | Truth::PublishClosed | Truth::RequestClosed => Some(500),
-                    Truth::Stopped | Truth::Cut => Some(1_200),
-                    Truth::WorkersStopped => Some(12_000),
-                    Truth::Impostor | Truth::KeyPending => Some(6_000),
-                    Truth::Healthy | Truth::Slow | Truth::Lossy(_) => None,
-                }
-                .map(|within| (at + within, *truth));
+                deadline = allowed(*truth, &world.settings).map(|within| (at + within, *truth));
             }
             Event::Decision(Decision::Ready(readiness)) => {
                 active = readiness.master();
@@ -358,7 +375,7 @@ fn check_restarts(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_state_has_its_evidence_comes_in_time_and_is_told_once(history in history()) {
