@@ -15,6 +15,8 @@ use proto::identity::{Algorithms, Identity};
 pub use error::ConfigError;
 pub use proto::net::{Host, HostError};
 
+use crate::sidecar::settings::Settings;
+
 /// Where `saltfo.yaml` is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/saltfo/saltfo.yaml";
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub algorithms: Algorithms,
     /// The masters, in the order of the file; at least one, each name once.
     pub masters: Vec<MasterConfig>,
+    /// How the sidecar behaves; as by default where the file is not a `saltfo.yaml`.
+    pub sidecar: Settings,
 }
 
 /// One master.

@@ -5,3 +5,6 @@
 //! states and decisions of them; the edges carry these out.
 
 pub mod facts;
+pub mod policy;
+pub mod report;
+pub mod settings;

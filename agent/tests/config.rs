@@ -9,8 +9,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agent::config::{Config, Permissions, Source};
+use agent::sidecar::settings::{Mode, Settings};
 use proto::crypto::{PrivateKey, SigningAlgorithm};
 use tempfile::TempDir;
 
@@ -164,6 +166,31 @@ fn bad_values_are_errors_that_say_what_would_do() {
     let (head, _) = GOOD.split_once("masters:").unwrap();
     let error = refused(folder.saltfo(&format!("{head}masters: []\n")));
     assert!(error.contains("no masters"), "{error}");
+}
+
+#[test]
+fn the_sidecars_section_is_read_and_strict() {
+    let folder = Folder::new();
+    let with = |section: &str| folder.saltfo(&GOOD.replace("sidecar: {mode: observe}\n", section));
+    assert_eq!(with("").unwrap().sidecar, Settings::default());
+    let config = with("sidecar:\n  mode: restart\n  verify: 1m30s\n").unwrap();
+    assert_eq!(config.sidecar.mode, Mode::Restart);
+    assert_eq!(config.sidecar.verify, Duration::from_secs(90));
+    let error = refused(with("sidecar:\n  rise: 2\n  verify: 0s\n"));
+    assert!(
+        error.contains("saltfo.yaml:13:11: sidecar.verify: `0s` is out of bounds"),
+        "{error}"
+    );
+    let error = refused(with("sidecar:\n  verfy: 5s\n"));
+    assert!(
+        error.contains("saltfo.yaml:12:3") && error.contains("verfy"),
+        "{error}"
+    );
+    let error = refused(with("sidecar: observe\n"));
+    assert!(error.contains("saltfo.yaml:11:10"), "{error}");
+    let error = refused(with("relay: yes\n"));
+    assert!(error.contains("saltfo.yaml:11:8"), "{error}");
+    assert!(with("relay: {publish_port: 4505}\n").is_ok());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use proto::message::MinionId;
 
 use super::key_file::require_private;
 use super::{Config, ConfigError, MasterConfig, Permissions};
+use crate::sidecar::settings::Settings;
 
 pub(super) fn load(path: &Path, secrets: &Secrets, permissions: Permissions) -> Result<Config, ConfigError> {
     let client = Client::load_for_use(path, permissions.into())?;
@@ -21,6 +22,7 @@ pub(super) fn load(path: &Path, secrets: &Secrets, permissions: Permissions) -> 
         identity: identity(&pipeline, secrets, permissions)?,
         algorithms: Algorithms::default(),
         masters: masters.collect::<Result<_, _>>()?,
+        sidecar: Settings::default(),
     })
 }
 

@@ -7,6 +7,7 @@ use proto::crypto::{KeyError, UnsupportedAlgorithm};
 use proto::message::MinionIdError;
 
 use super::HostError;
+use crate::sidecar::settings::SettingError;
 
 /// A place in a YAML file, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +105,16 @@ pub enum ConfigError {
         key: &'static str,
         /// Which would do.
         source: UnsupportedAlgorithm,
+    },
+    /// A value of the `sidecar:` section that will not do.
+    #[error("{place}: sidecar.{key}: {source}")]
+    Setting {
+        /// Where.
+        place: Place,
+        /// The key, below `sidecar`.
+        key: &'static str,
+        /// What would do.
+        source: SettingError,
     },
     /// A key file or an inline key that is not a key of this kind.
     #[error("{origin}: {key}: {source}")]

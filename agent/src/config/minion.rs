@@ -17,6 +17,7 @@ use super::error::Place;
 use super::key_file::{self, TextFile};
 use super::saltfo_yaml::{algorithms, parse};
 use super::{Config, ConfigError, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions};
+use crate::sidecar::settings::Settings;
 
 /// The options that matter here; the many others of Salt are ignored.
 #[derive(Deserialize, Default)]
@@ -89,6 +90,7 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
         identity,
         algorithms: merged.algorithms,
         masters: masters.collect::<Result<_, _>>()?,
+        sidecar: Settings::default(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `saltfo.yaml`: our own configuration file, strict about every key.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proto::auth::Trust;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 use super::error::Place;
 use super::key_file::{self, TextFile};
 use super::{Config, ConfigError, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions};
+use crate::sidecar::settings::RawSettings;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,12 +25,10 @@ struct Raw {
     masters: Vec<RawMaster>,
     encryption_algorithm: Option<Spanned<String>>,
     signing_algorithm: Option<Spanned<String>>,
-    /// For the sidecar; lookups do without, but the file is one.
-    #[serde(rename = "sidecar")]
-    _sidecar: Option<IgnoredAny>,
-    /// Likewise.
+    sidecar: Option<RawSettings>,
+    /// A mapping that nothing reads yet.
     #[serde(rename = "relay")]
-    _relay: Option<IgnoredAny>,
+    _relay: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +80,7 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
         .masters
         .iter()
         .map(|master| keys.master(master, signer.as_ref()));
+    let sidecar = raw.sidecar.unwrap_or_default().check();
     Ok(Config {
         identity,
         algorithms: algorithms(
@@ -88,6 +89,11 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
             raw.signing_algorithm.as_ref(),
         )?,
         masters: masters.collect::<Result<_, _>>()?,
+        sidecar: sidecar.map_err(|bad| ConfigError::Setting {
+            place: Place::new(path, bad.location),
+            key: bad.key,
+            source: bad.problem,
+        })?,
     })
 }
 
