@@ -5,3 +5,4 @@
 //! states and decisions of them; the edges carry these out.
 
 pub mod facts;
+pub mod local;
