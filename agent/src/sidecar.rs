@@ -5,4 +5,6 @@
 //! states and decisions of them; the edges carry these out.
 
 pub mod facts;
+pub mod http;
 pub mod local;
+pub mod metrics;
