@@ -4,7 +4,12 @@
 //! Facts go one way: [`facts`] come in from the edges, with the time at which they were learned; a pure policy makes
 //! states and decisions of them; the edges carry these out.
 
+mod child;
+pub mod event;
 pub mod facts;
+pub mod hooks;
 pub mod http;
 pub mod local;
 pub mod metrics;
+pub mod restart;
+pub mod systemd;
