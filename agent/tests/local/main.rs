@@ -11,15 +11,19 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use agent::sidecar::facts::{Local, MasterIndex};
 use agent::sidecar::local::{Endpoint, Watcher, Which};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use rustix::process::Uid;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid,
+};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Two masters as the kernel of a minion's host can have them all to itself: addresses of the loopback.
 const MASTERS: [&str; 2] = ["127.0.0.11", "127.0.0.12"];
@@ -302,24 +306,53 @@ fn without_permission_the_remedy_is_named() {
     let mut minion = place.run(Command::new("env"), "one");
     minion.does("hide");
     let which = place.which("one");
-    // Capabilities are each thread's own.
-    let local = std::thread::spawn(move || {
-        let none = CapabilitySets {
-            effective: CapabilitySet::empty(),
-            permitted: CapabilitySet::empty(),
-            inheritable: CapabilitySet::empty(),
-        };
-        set_capabilities(None, none).unwrap();
-        Watcher::new(which).look(&masters())
-    })
-    .join()
-    .unwrap();
+    let local = look_with(which, CapabilitySet::empty(), None);
     let reason = local.unknown.unwrap();
     assert!(
         reason.contains("CAP_SYS_PTRACE") && reason.contains("as root"),
         "{reason}"
     );
     assert_eq!((local.processes, local.tied_to), (vec![minion.pid()], vec![]));
+}
+
+#[test]
+fn another_user_with_the_two_capabilities_of_the_unit_may_look() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not tested: only root can become another user");
+        return;
+    }
+    let place = Place::new();
+    let mut minion = place.start("one");
+    minion.does("listen 127.0.0.11 4505");
+    minion.does("connect 127.0.0.11 4505");
+    minion.does("hide");
+    fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let nobody = Some(Uid::from_raw(65534));
+    let both = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_PTRACE;
+    let local = look_with(place.which("one"), both, nobody);
+    assert_eq!((local.tied_to, local.unknown), (vec![MasterIndex(0)], None));
+    for one in [CapabilitySet::DAC_READ_SEARCH, CapabilitySet::SYS_PTRACE] {
+        let local = look_with(place.which("one"), one, nobody);
+        assert!(local.unknown.is_some(), "{one:?} is enough: {local:?}");
+    }
+}
+
+/// Looks as this user, with these capabilities: the kernel keeps both for each thread.
+fn look_with(which: Which, effective: CapabilitySet, user: Option<Uid>) -> Local {
+    let looking = std::thread::spawn(move || {
+        if let Some(user) = user {
+            set_keep_capabilities(true).unwrap();
+            set_thread_res_uid(user, user, user).unwrap();
+        }
+        let sets = CapabilitySets {
+            effective,
+            permitted: effective,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets).unwrap();
+        Watcher::new(which).look(&masters())
+    });
+    looking.join().unwrap()
 }
 
 #[test]
