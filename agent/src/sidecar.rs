@@ -4,7 +4,15 @@
 //! Facts go one way: [`facts`] come in from the edges, with the time at which they were learned; a pure policy makes
 //! states and decisions of them; the edges carry these out.
 
+mod child;
+pub mod event;
 pub mod facts;
 pub mod policy;
 pub mod report;
 pub mod settings;
+pub mod hooks;
+pub mod http;
+pub mod local;
+pub mod metrics;
+pub mod restart;
+pub mod systemd;

@@ -7,6 +7,14 @@ use super::{Jid, Mark, MinionId, Value};
 pub enum Command<'a> {
     /// `_file_envs`: the names of the file server's environments. Small, read-only, allowed to every minion.
     FileEnvs,
+    /// `_minion_event`: put an event on the master's event bus, as `event.send` on a minion does. The master adds nothing but a time:
+    /// what it fires is this load, with `id` (which it has verified), `cmd`, `tag` and `data`. It answers nil.
+    MinionEvent {
+        /// Its tag. Masters check no tag of this form; Salt's own, `salt/…`, are better left alone.
+        tag: &'a str,
+        /// Its data, a map.
+        data: &'a Value,
+    },
     /// `minion_pub`: start a job on minions, if the master's `peer:` allows it; do not wait.
     ///
     /// Salt's worker calls its own master for this and waits for another worker: with as many at once as
@@ -40,6 +48,11 @@ impl Command<'_> {
     pub(crate) fn fields(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::FileEnvs => vec![("cmd", Value::text("_file_envs"))],
+            Self::MinionEvent { tag, data } => vec![
+                ("cmd", Value::text("_minion_event")),
+                ("tag", Value::text(*tag)),
+                ("data", (*data).clone()),
+            ],
             Self::MinionPub {
                 function,
                 arguments,
@@ -195,6 +208,24 @@ mod tests {
         ] {
             assert_eq!(Published::from_value(&odd), Published::Unexpected);
         }
+    }
+
+    #[test]
+    fn an_event_is_what_masters_fire_as_it_is() {
+        let data = Value::map([("to", Value::text("up"))]);
+        let command = Command::MinionEvent {
+            tag: "saltfo/master/changed",
+            data: &data,
+        };
+        // `RemoteFuncs._minion_event` of 3006 to 3008: `tag` and `data`, and no `events`, or it looks for a list of them.
+        assert_eq!(
+            command.fields(),
+            [
+                ("cmd", Value::text("_minion_event")),
+                ("tag", Value::text("saltfo/master/changed")),
+                ("data", data.clone()),
+            ]
+        );
     }
 
     #[test]
