@@ -7,6 +7,9 @@ use super::{Jid, Mark, MinionId, Value};
 pub enum Command<'a> {
     /// `_file_envs`: the names of the file server's environments. Small, read-only, allowed to every minion.
     FileEnvs,
+    /// `_file_find` of nothing: the cheapest proof that a worker works. All three releases answer a constant before
+    /// they look at any file server (`salt/fileserver/__init__.py`, `Fileserver._find_file`), and log nothing.
+    FindNoFile,
     /// `minion_pub`: start a job on minions, if the master's `peer:` allows it; do not wait.
     ///
     /// Salt's worker calls its own master for this and waits for another worker: with as many at once as
@@ -40,6 +43,11 @@ impl Command<'_> {
     pub(crate) fn fields(&self) -> Vec<(&'static str, Value)> {
         match self {
             Self::FileEnvs => vec![("cmd", Value::text("_file_envs"))],
+            Self::FindNoFile => vec![
+                ("cmd", Value::text("_file_find")),
+                ("path", Value::text("")),
+                ("saltenv", Value::text("base")),
+            ],
             Self::MinionPub {
                 function,
                 arguments,
