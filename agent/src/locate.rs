@@ -70,6 +70,8 @@ pub struct Asked {
     pub latency: Option<Duration>,
     /// It was not asked for the minions, as other processes of this host were publishing there all the time.
     pub crowded: bool,
+    /// A job was published there.
+    pub published: bool,
 }
 
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
@@ -159,6 +161,7 @@ struct Board {
 
 struct Line {
     stage: Stage,
+    published: bool,
     held_up: bool,
     latency: Option<Duration>,
     verdict: Option<Verdict>,
@@ -173,6 +176,7 @@ impl Board {
         };
         let line = || Line {
             stage: Stage::Dialling,
+            published: false,
             held_up: false,
             latency: None,
             verdict: None,
@@ -194,7 +198,10 @@ impl Board {
             return;
         };
         match event {
-            Event::Stage(stage) => line.stage = stage,
+            Event::Stage(stage) => {
+                line.stage = stage;
+                line.published |= stage == Stage::AwaitingReturn;
+            }
             Event::HeldUp(is) => line.held_up = is,
             Event::SignedIn(latency) => line.latency = Some(latency),
             Event::Ended(verdict) => line.verdict = Some(verdict),
@@ -262,6 +269,7 @@ impl Board {
             _ => format!("within {} ms", took.as_millis()),
         };
         let masters = self.masters.into_iter().map(|line| Asked {
+            published: line.published,
             latency: line.latency,
             crowded: match line.stage {
                 Stage::AwaitingTurn => true,

@@ -5,3 +5,5 @@
 //! states and decisions of them; the edges carry these out.
 
 pub mod facts;
+pub mod round_trip;
+pub mod watch;
