@@ -105,6 +105,13 @@ impl Watched {
         evidence
     }
 
+    /// As [`Self::until`], or it was seen already.
+    pub(crate) async fn once(&mut self, what: &str, wanted: impl Fn(&Evidence) -> bool) {
+        if self.saw(&wanted) == 0 {
+            self.until(what, wanted).await;
+        }
+    }
+
     /// As [`Self::until`], `count` times.
     pub(crate) async fn times(&mut self, count: usize, what: &str, wanted: impl Fn(&Evidence) -> bool) {
         for _ in 0..count {
