@@ -76,6 +76,8 @@ pub struct Asked {
     pub latency: Option<Duration>,
     /// It was not asked for the minions, or only just, as other processes of this host were publishing there.
     pub crowded: bool,
+    /// A job was published there.
+    pub published: bool,
 }
 
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
@@ -235,6 +237,7 @@ struct Board {
 
 struct Line {
     stage: Stage,
+    published: bool,
     held_up: bool,
     latency: Option<Duration>,
     verdict: Option<Verdict>,
@@ -264,6 +267,7 @@ impl Board {
         let line = || Line {
             stage: Stage::Dialling,
             asked: None,
+            published: false,
             held_up: false,
             latency: None,
             verdict: None,
@@ -291,6 +295,7 @@ impl Board {
                 if stage == Stage::Publishing {
                     line.asked.get_or_insert_with(Instant::now);
                 }
+                line.published |= stage == Stage::AwaitingReturn;
             }
             Event::HeldUp(is) => line.held_up = is,
             Event::SignedIn(latency) => line.latency = Some(latency),
@@ -352,6 +357,7 @@ impl Board {
             _ => format!("within {} ms", took.as_millis()),
         };
         let masters = self.masters.iter().map(|line| Asked {
+            published: line.published,
             latency: line.latency,
             crowded: line.is_crowded(late),
             verdict: line

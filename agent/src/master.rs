@@ -16,7 +16,7 @@ pub use crate::link::{HeldUp, Unanswered};
 use crate::state::{State, Verdict};
 
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
-const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
+pub(crate) const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
 
 /// A verified master with an open request connection.
 pub struct Connection {
@@ -306,7 +306,7 @@ async fn authenticate(
 }
 
 /// Seconds since 1970; a clock before that counts as 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);

@@ -7,12 +7,14 @@
 mod child;
 pub mod event;
 pub mod facts;
-pub mod policy;
-pub mod report;
-pub mod settings;
 pub mod hooks;
 pub mod http;
 pub mod local;
 pub mod metrics;
+pub mod policy;
+pub mod report;
 pub mod restart;
+pub mod round_trip;
+pub mod settings;
 pub mod systemd;
+pub mod watch;

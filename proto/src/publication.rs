@@ -3,8 +3,35 @@
 //! Every minion holds the AES key that publications are encrypted with, so only the signature of the
 //! master keeps one minion from commanding all others.
 
+use sha1::{Digest as _, Sha1};
+
 use crate::crypto::{Crypticle, PublicKey, SigningAlgorithm, Unopened};
-use crate::message::{DecodeError, Jid, Limits, Value};
+use crate::message::{DecodeError, Jid, Limits, MinionId, Value};
+
+/// First bytes of a msgpack map of at most 15 entries, which every publication is that has no topic before it.
+const SMALL_MAPS: std::ops::RangeInclusive<u8> = 0x80..=0x8f;
+
+/// What a minion subscribes to on the publish port, whether its master filters or not, which masters do not tell.
+///
+/// With `zmq_filtering` a master puts a topic before each publication (`salt/transport/zeromq.py`, `publish_payload`):
+/// the hex SHA-1 of one minion's id, or `broadcast`. Then nothing arrives but these two. Without it the publication
+/// itself comes first, a small map, and all of them arrive.
+#[must_use]
+pub fn topics(id: &MinionId) -> Vec<Vec<u8>> {
+    use std::fmt::Write as _;
+    let own = Sha1::digest(id.as_str().as_bytes())
+        .iter()
+        .fold(String::with_capacity(40), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+    let maps = SMALL_MAPS.map(|byte| vec![byte]);
+    [b"broadcast".to_vec(), own.into_bytes()]
+        .into_iter()
+        .chain(maps)
+        .collect()
+}
 
 /// Whether publications must be signed. A signature that is there must verify in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +114,16 @@ impl Publications {
         }
     }
 
+    /// Takes over the keys of a new sign-in at this master. The memory of serials stays if the AES key is the same: a
+    /// publication from before is a replay then.
+    pub(crate) fn renew(&mut self, master: &PublicKey, aes: &Crypticle) {
+        if !self.aes.is(aes) {
+            self.last_serial = 0;
+            self.aes = aes.clone();
+        }
+        self.master = master.clone();
+    }
+
     /// Judges one message of the publish port: one frame, or topic and payload (`zmq_filtering`).
     ///
     /// # Errors
@@ -143,5 +180,61 @@ impl Publications {
         self.master
             .verify(algorithm, message, signature)
             .map_err(|_| PublicationError::Signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{KeyString, PrivateKey};
+
+    fn aes() -> Crypticle {
+        Crypticle::new(&KeyString::generate(&mut rand::rng())).unwrap()
+    }
+
+    fn publication(key: &PrivateKey, aes: &Crypticle, serial: i64) -> Vec<Vec<u8>> {
+        let load = Value::map([
+            ("jid", Value::text("20261120184009763862")),
+            ("serial", Value::Int(serial)),
+        ]);
+        let load = aes.encrypt(&load.encode(), None, &mut rand::rng()).unwrap();
+        let algorithm = SigningAlgorithm::Pkcs1v15Sha1;
+        let outer = Value::map([
+            ("enc", Value::text("aes")),
+            (
+                "sig",
+                Value::Raw(key.sign(algorithm, &load, &mut rand::rng()).unwrap()),
+            ),
+            ("load", Value::Raw(load)),
+        ]);
+        vec![outer.encode()]
+    }
+
+    #[test]
+    fn a_publication_from_before_a_new_sign_in_is_a_replay_until_the_key_changes() {
+        let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
+        let (old, new) = (aes(), aes());
+        let mut publications = Publications::new(key.public_key(), old.clone(), Signatures::Required);
+        let first = publication(&key, &old, 7);
+        publications.open(&first).unwrap();
+        publications.renew(&key.public_key(), &old);
+        let replay = PublicationError::Replay { serial: 7, last: 7 };
+        assert_eq!(publications.open(&first), Err(replay));
+        publications.renew(&key.public_key(), &new);
+        assert_eq!(publications.open(&first), Err(PublicationError::Unopened));
+        publications.open(&publication(&key, &new, 1)).unwrap();
+    }
+
+    #[test]
+    fn a_publication_with_and_without_a_topic_matches_one_subscription() {
+        let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
+        let topics = topics(&MinionId::parse("minion01").unwrap());
+        let matches = |frame: &[u8]| topics.iter().filter(|topic| frame.starts_with(topic)).count();
+        assert_eq!(matches(&publication(&key, &aes(), 1)[0]), 1);
+        // `hashlib.sha1(b"minion01").hexdigest()`, and that of minion02
+        assert_eq!(matches(b"e2fc7a13368b93f10899c033e098b7f1e60e8da4"), 1);
+        assert_eq!(matches(b"broadcast"), 1);
+        assert_eq!(matches(b"cab2f06705cb723b0f1bdb2f0d527aa31ed5adc0"), 0);
+        assert_eq!(matches(b"syndic"), 0);
     }
 }

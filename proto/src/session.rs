@@ -107,6 +107,11 @@ impl Session {
         Publications::new(self.master.clone(), self.aes.clone(), signatures)
     }
 
+    /// Gives the keys of this sign-in to what opens this master's publications since an earlier one.
+    pub fn renew(&self, publications: &mut Publications) {
+        publications.renew(&self.master, &self.aes);
+    }
+
     /// Makes one request. `ts` is the time in seconds since 1970; masters with `request_server_ttl` look at it.
     ///
     /// # Errors

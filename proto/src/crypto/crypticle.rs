@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::CryptoRng;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use super::{Unopened, Unsealed};
@@ -160,6 +161,12 @@ impl Crypticle {
         );
         let object = plaintext.strip_prefix(MARKER).ok_or(Unopened)?;
         Ok(Zeroizing::new(object.to_vec()))
+    }
+
+    /// Whether this is the same key, in constant time.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (self.aes.ct_eq(&other.aes) & self.hmac.ct_eq(&other.hmac)).into()
     }
 
     fn mac(&self, sealed: &[u8]) -> Result<Hmac<Sha256>, Unopened> {

@@ -15,6 +15,9 @@ pub enum Command<'a> {
         /// Its data, a map.
         data: &'a Value,
     },
+    /// `_file_find` of nothing: the cheapest proof that a worker works. All three releases answer a constant before
+    /// they look at any file server (`salt/fileserver/__init__.py`, `Fileserver._find_file`), and log nothing.
+    FindNoFile,
     /// `minion_pub`: start a job on minions, if the master's `peer:` allows it; do not wait.
     ///
     /// Salt's worker calls its own master for this and waits for another worker: with as many at once as
@@ -52,6 +55,11 @@ impl Command<'_> {
                 ("cmd", Value::text("_minion_event")),
                 ("tag", Value::text(*tag)),
                 ("data", (*data).clone()),
+            ],
+            Self::FindNoFile => vec![
+                ("cmd", Value::text("_file_find")),
+                ("path", Value::text("")),
+                ("saltenv", Value::text("base")),
             ],
             Self::MinionPub {
                 function,

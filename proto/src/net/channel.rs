@@ -216,7 +216,8 @@ impl Channel {
     }
 
     /// How many bytes have arrived in all: whether it grows tells a slow peer from a silent one.
-    pub(super) fn received(&self) -> u64 {
+    #[must_use]
+    pub fn received(&self) -> u64 {
         self.received
     }
 

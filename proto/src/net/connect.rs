@@ -47,6 +47,17 @@ pub async fn connect(
 /// # Errors
 /// [`NetError`], at the deadline at the latest.
 pub async fn dial(host: &str, port: u16, options: &Options, deadline: Instant) -> Result<Dialled, NetError> {
+    resolve(host, port, deadline).await?.dial(options, deadline).await
+}
+
+/// Looks a host up: an address stands for itself, a name is asked for afresh.
+///
+/// The system's resolver can't be interrupted: past the deadline, or when the future is dropped, its thread runs on
+/// for a while.
+///
+/// # Errors
+/// [`NetError::NotResolved`], at the deadline at the latest.
+pub async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Resolved, NetError> {
     let host = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -56,9 +67,47 @@ pub async fn dial(host: &str, port: u16, options: &Options, deadline: Instant) -
     } else {
         format!("{host}:{port}")
     };
-    let addresses = resolve(host, port, &peer, deadline).await?;
-    let stream = race(&addresses, &peer, options, deadline).await?;
-    Ok(Dialled { stream, peer })
+    let addresses = look_up(host, port, &peer, deadline).await?;
+    Ok(Resolved { addresses, peer })
+}
+
+/// Whether a system takes TCP connections at an address: one is made and closed at once.
+///
+/// It tells a host that is gone from a process that hangs, for whose listening socket the system answers.
+///
+/// # Errors
+/// [`NetError`], at the deadline at the latest.
+pub async fn knock(address: SocketAddr, deadline: Instant) -> Result<(), NetError> {
+    race(&[address], &address.to_string(), &Options::default(), deadline)
+        .await
+        .map(drop)
+}
+
+/// Where a host is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    addresses: Vec<SocketAddr>,
+    peer: String,
+}
+
+impl Resolved {
+    /// All its addresses, in the order in which they are tried.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// As [`dial`](super::dial), with the addresses at hand.
+    ///
+    /// # Errors
+    /// As [`dial`](super::dial).
+    pub async fn dial(&self, options: &Options, deadline: Instant) -> Result<Dialled, NetError> {
+        let stream = race(&self.addresses, &self.peer, options, deadline).await?;
+        Ok(Dialled {
+            stream,
+            peer: self.peer.clone(),
+        })
+    }
 }
 
 /// A TCP connection on which nothing has been said yet.
@@ -102,7 +151,7 @@ pub async fn accept(
     Channel::open(stream, peer, socket_type, limits, deadline).await
 }
 
-async fn resolve(host: &str, port: u16, peer: &str, deadline: Instant) -> Result<Vec<SocketAddr>, NetError> {
+async fn look_up(host: &str, port: u16, peer: &str, deadline: Instant) -> Result<Vec<SocketAddr>, NetError> {
     let failed = |error| NetError::NotResolved {
         peer: peer.to_owned(),
         error,
@@ -233,10 +282,11 @@ mod tests {
     use std::time::Duration;
 
     use socket2::{Domain, Socket, Type};
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::Instant;
 
-    use super::{NetError, Options, alternate, connect, race};
+    use super::{NetError, Options, alternate, connect, knock, race};
     use crate::zmtp::{Limits, SocketType};
 
     fn soon(milliseconds: u64) -> Instant {
@@ -345,6 +395,22 @@ mod tests {
             .await
             .unwrap_err();
         assert!(matches!(error, NetError::Refused { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_knock_tells_an_open_port_from_a_closed_and_a_deaf_one() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        knock(listener.local_addr().unwrap(), soon(5000)).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+        let refused = knock(closed_port().await, soon(5000)).await;
+        assert!(matches!(refused, Err(NetError::Refused { .. })), "{refused:?}");
+        let (_listener, _queue, deaf) = deaf().await;
+        let dropped = knock(deaf, soon(300)).await;
+        assert!(
+            matches!(dropped, Err(NetError::ConnectTimeout { .. })),
+            "{dropped:?}"
+        );
     }
 
     #[tokio::test]

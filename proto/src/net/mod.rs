@@ -19,9 +19,9 @@ mod subscriber;
 mod tests;
 
 pub use channel::Channel;
-pub use connect::{Dialled, accept, connect, dial};
+pub use connect::{Dialled, Resolved, accept, connect, dial, knock, resolve};
 pub use error::NetError;
 pub use host::{Host, HostError};
 pub use options::Options;
-pub use requester::Requester;
+pub use requester::{Heard, Requester};
 pub use subscriber::Subscriber;

@@ -1,21 +1,35 @@
-//! A REQ connection: one request, one reply, in lockstep.
+//! A REQ connection: one request, one reply, in lockstep; heartbeats at any time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Channel, NetError, Options, connect};
-use crate::zmtp::{Limits, Message, SocketType};
+use crate::zmtp::{Event, Limits, Message, SocketType};
 
 /// A connection to port 4506.
 ///
 /// It takes the next request only after the last one was answered. Once a request failed, ran into its
 /// deadline or its future was dropped, the connection is of no more use: a late reply must never
 /// be taken for the reply to another request.
+///
+/// [`request`](Self::request) does both halves of one exchange. Who has heartbeats to mind meanwhile uses
+/// [`send`](Self::send) and [`next`](Self::next).
 #[derive(Debug)]
 pub struct Requester {
     channel: Channel,
     abandoned: bool,
+    /// A request that was sent by [`Self::send`] has no reply yet.
+    awaiting: bool,
+}
+
+/// What comes over a REQ connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The payload of the reply to the request under way.
+    Reply(Vec<u8>),
+    /// The answer to a PING with this context.
+    Pong(Vec<u8>),
 }
 
 impl Requester {
@@ -41,6 +55,7 @@ impl Requester {
         Self {
             channel,
             abandoned: false,
+            awaiting: false,
         }
     }
 
@@ -65,24 +80,82 @@ impl Requester {
         quiet: Duration,
         deadline: Instant,
     ) -> Result<Vec<u8>, NetError> {
-        if std::mem::replace(&mut self.abandoned, true) {
-            return Err(NetError::Abandoned {
-                peer: self.channel.name().to_owned(),
-            });
+        self.transmit(payload, deadline).await?;
+        let reply = self.reply(quiet, deadline).await?;
+        let payload = self.payload(reply)?;
+        self.abandoned = false;
+        Ok(payload)
+    }
+
+    /// Sends a payload behind an empty delimiter; [`next`](Self::next) has the reply.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request), but for what concerns the reply; [`NetError::Abandoned`] also while an
+    /// earlier request has no reply.
+    pub async fn send(&mut self, payload: Vec<u8>, deadline: Instant) -> Result<(), NetError> {
+        self.transmit(payload, deadline).await?;
+        (self.abandoned, self.awaiting) = (false, true);
+        Ok(())
+    }
+
+    /// The reply to what was [sent](Self::send), or the answer to a PING. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`NetError::NotAReply`] for a message that nobody asked for, or one of another shape;
+    /// [`NetError::ReplyTimeout`] if nothing came until the deadline, after which the wait may go on.
+    pub async fn next(&mut self, deadline: Instant) -> Result<Heard, NetError> {
+        loop {
+            match self.channel.next_event(deadline).await? {
+                Event::Pong { context } => return Ok(Heard::Pong(context)),
+                Event::Message(message) => {
+                    if !std::mem::take(&mut self.awaiting) {
+                        self.abandoned = true;
+                        return Err(self.not_a_reply());
+                    }
+                    let payload = self.payload(message);
+                    self.abandoned = payload.is_err();
+                    return payload.map(Heard::Reply);
+                }
+                Event::Ready(_) | Event::Subscribe(_) | Event::Cancel(_) => {}
+            }
+        }
+    }
+
+    /// As [`Channel::send_ping`], also while a request is under way: [`next`](Self::next) has the answer.
+    ///
+    /// # Errors
+    /// As [`Channel::send_ping`].
+    pub async fn send_ping(&mut self, context: &[u8], deadline: Instant) -> Result<(), NetError> {
+        self.channel.send_ping(context, deadline).await
+    }
+
+    /// Sends; abandoned from its first byte on, until the caller knows better.
+    async fn transmit(&mut self, payload: Vec<u8>, deadline: Instant) -> Result<(), NetError> {
+        if self.awaiting || std::mem::replace(&mut self.abandoned, true) {
+            return Err(self.is_of_no_use());
         }
         self.channel.send(&Message::delimited(payload), deadline).await?;
         // Read before the last of the request was written: it can't be the reply.
         if self.channel.has_message() {
-            return Err(NetError::NotAReply {
-                peer: self.channel.name().to_owned(),
-            });
+            return Err(self.not_a_reply());
         }
-        let reply = self.reply(quiet, deadline).await?;
-        let payload = reply.into_payload().map_err(|_| NetError::NotAReply {
+        Ok(())
+    }
+
+    fn payload(&self, reply: Message) -> Result<Vec<u8>, NetError> {
+        reply.into_payload().map_err(|_| self.not_a_reply())
+    }
+
+    fn not_a_reply(&self) -> NetError {
+        NetError::NotAReply {
             peer: self.channel.name().to_owned(),
-        })?;
-        self.abandoned = false;
-        Ok(payload)
+        }
+    }
+
+    fn is_of_no_use(&self) -> NetError {
+        NetError::Abandoned {
+            peer: self.channel.name().to_owned(),
+        }
     }
 
     async fn reply(&mut self, quiet: Duration, deadline: Instant) -> Result<Message, NetError> {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Channel, NetError, Options, Requester, accept, connect};
+use super::{Channel, Heard, NetError, Options, Requester, accept, connect};
 use crate::zmtp::{Connection, Event, Limits, Message, SocketType, Violation};
 
 fn soon(milliseconds: u64) -> Instant {
@@ -302,6 +302,49 @@ async fn a_message_before_the_request_is_no_reply() {
     requester.ping(b"1", late()).await.unwrap();
     let heard = requester.request(b"x".to_vec(), late()).await;
     assert!(matches!(heard, Err(NetError::NotAReply { .. })), "{heard:?}");
+}
+
+#[tokio::test]
+async fn heartbeats_go_on_while_a_request_is_under_way() {
+    let (req, mut router) = pair(SocketType::Req, SocketType::Router, Limits::default()).await;
+    let mut requester = Requester::new(req);
+    for round in [b"1", b"2"] {
+        requester.send(round.to_vec(), late()).await.unwrap();
+        let request = router.recv(late()).await.unwrap();
+        requester.send_ping(round, late()).await.unwrap();
+        let (heard, unasked) = tokio::join!(requester.next(late()), router.recv(soon(50)));
+        assert_eq!(heard.unwrap(), Heard::Pong(round.to_vec()));
+        assert!(unasked.is_err(), "{unasked:?}");
+        let early = requester.next(soon(1)).await;
+        assert!(matches!(early, Err(NetError::ReplyTimeout { .. })), "{early:?}");
+        router.send(&request, late()).await.unwrap();
+        assert_eq!(
+            requester.next(late()).await.unwrap(),
+            Heard::Reply(round.to_vec())
+        );
+        assert!(!requester.is_abandoned());
+    }
+}
+
+#[tokio::test]
+async fn a_second_request_before_the_reply_is_refused_and_a_second_reply_is_none() {
+    let (req, mut router) = pair(SocketType::Req, SocketType::Router, Limits::default()).await;
+    let mut requester = Requester::new(req);
+    requester.send(b"one".to_vec(), late()).await.unwrap();
+    let second = requester.send(b"two".to_vec(), late()).await;
+    assert!(matches!(second, Err(NetError::Abandoned { .. })), "{second:?}");
+    let second = requester.request(b"two".to_vec(), late()).await;
+    assert!(matches!(second, Err(NetError::Abandoned { .. })), "{second:?}");
+    let request = router.recv(late()).await.unwrap();
+    router.send(&request, late()).await.unwrap();
+    router.send(&request, late()).await.unwrap();
+    assert_eq!(
+        requester.next(late()).await.unwrap(),
+        Heard::Reply(b"one".to_vec())
+    );
+    let heard = requester.next(late()).await;
+    assert!(matches!(heard, Err(NetError::NotAReply { .. })), "{heard:?}");
+    assert!(requester.is_abandoned());
 }
 
 #[tokio::test]

@@ -1,0 +1,148 @@
+//! The I/O towards one master: its two connections, their heartbeats, and verification over a kept session.
+//!
+//! Two tasks, one for each connection, that know nothing of other masters: a slow or dead one delays nobody. What
+//! they learn goes out as facts; they decide nothing but when to connect and when to ask.
+//!
+//! - The request line ([`request_line`], [`verifier`]) is one connection to port 4506, made anew after a fault. PINGs
+//!   pass requests, so that its heart beats on while a worker takes its time.
+//! - The publish line ([`publish_line`]) is a subscription to port 4505, at the address at which the request line has
+//!   verified the master. What arrives is judged with the keys of the sign-in.
+//!
+//! The keys of a sign-in outlive connections: a new one is made when a master no longer knows them, and when a
+//! publication does not open.
+
+mod backoff;
+mod bucket;
+mod dial;
+mod heart;
+mod judge;
+mod publish_line;
+mod pulse;
+mod request_line;
+mod schedule;
+mod teller;
+mod verifier;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::session::Session;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+use self::publish_line::PublishLine;
+use self::request_line::RequestLine;
+use self::teller::Teller;
+use self::verifier::Verifier;
+use super::facts::{Fact, MasterIndex};
+use crate::config::{Config, MasterConfig};
+
+/// How often a master is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intervals {
+    /// Between two PINGs on a connection.
+    pub heartbeat: Duration,
+    /// Intervals in a row without an answer that end a connection.
+    pub heartbeat_misses: u32,
+    /// Between two verifications, jittered by a tenth.
+    pub verify: Duration,
+    /// How long one request may go unanswered.
+    pub verify_timeout: Duration,
+}
+
+/// How soon the daemon wants to know whether a master is genuine and works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Every `verify`.
+    #[default]
+    Steady,
+    /// Every second heartbeat: the master is about to come up, or something is wrong.
+    Quick,
+}
+
+/// The tasks of one master. They end when this is dropped.
+#[derive(Debug)]
+pub struct Handle {
+    tasks: JoinSet<()>,
+}
+
+/// Starts to watch one master. Must be called on a tokio runtime; a master that the configuration does not have is
+/// not watched.
+///
+/// Facts that the channel has no room for are dropped, as they come again: it should have room for some dozens for each
+/// master. A heartbeat waits for nobody.
+#[must_use]
+pub fn start(
+    config: &Arc<Config>,
+    intervals: Intervals,
+    index: MasterIndex,
+    facts: &mpsc::Sender<Fact>,
+    pace: watch::Receiver<Pace>,
+) -> Handle {
+    let shared = Arc::new(Shared {
+        config: Arc::clone(config),
+        intervals,
+        index,
+        session: watch::Sender::new(None),
+        genuine_at: watch::Sender::new(None),
+        sign_in: Notify::new(),
+    });
+    let (orders, taken) = mpsc::channel(1);
+    let connected = watch::Sender::new(Connected::default());
+    let teller = || Teller::new(facts.clone(), index);
+    let verifier = Verifier::new(Arc::clone(&shared), teller(), orders, connected.subscribe(), pace);
+    let requests = RequestLine::new(Arc::clone(&shared), teller(), taken, connected);
+    let publications = PublishLine::new(shared, teller());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        tokio::join!(requests.run(), verifier.run());
+    });
+    tasks.spawn(publications.run());
+    Handle { tasks }
+}
+
+impl Handle {
+    /// Waits until a task of it has ended, which only a fault of ours could bring about: start it anew.
+    pub async fn failed(&mut self) {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a task that watches a master has failed");
+                    return;
+                }
+                // A master that is not there is not watched.
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// What the tasks of one master share.
+struct Shared {
+    config: Arc<Config>,
+    intervals: Intervals,
+    index: MasterIndex,
+    /// The keys of the last sign-in.
+    session: watch::Sender<Option<Arc<Session>>>,
+    /// Where the master has proved to be genuine, last.
+    genuine_at: watch::Sender<Option<SocketAddr>>,
+    /// The publish line asks for new keys.
+    sign_in: Notify,
+}
+
+impl Shared {
+    fn master(&self) -> Option<&MasterConfig> {
+        self.config.masters.get(self.index.0)
+    }
+}
+
+/// The connection of the request line, for those who ask over it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Connected {
+    /// Counts connections.
+    generation: u64,
+    /// The peer; none while there is no connection.
+    peer: Option<SocketAddr>,
+}

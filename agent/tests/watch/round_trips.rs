@@ -1,0 +1,49 @@
+//! Round trips through one master to the minion that we are.
+
+use std::time::Duration;
+
+use agent::sidecar::facts::{MasterIndex, RoundTrip, What};
+use agent::sidecar::round_trip::try_once;
+use agent::state::State;
+
+use crate::master::{Answer, JID, Manner, Master};
+use crate::watched::config_of;
+
+async fn round_trip(master: &Master) -> RoundTrip {
+    let ports = [master.requests.port(), master.publications.port()];
+    let (_client, config) = config_of(&master.requests.ip().to_string(), ports);
+    match try_once(&config, MasterIndex(0)).await.what {
+        What::RoundTrip(MasterIndex(0), outcome) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_names_its_job_and_leaves_no_connection() {
+    let master = Master::start(1).await;
+    let outcome = round_trip(&master).await;
+    assert!(
+        matches!(&outcome, RoundTrip::Answered { jid, .. } if jid.as_str() == JID),
+        "{outcome:?}"
+    );
+    while master.open() != [0, 0] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_missing_permission_and_a_dead_master_are_no_silence_of_the_minion() {
+    let master = Master::start(1).await;
+    master.answer(Answer::NotPermitted);
+    let outcome = round_trip(&master).await;
+    assert!(matches!(outcome, RoundTrip::NotPermitted(_)), "{outcome:?}");
+    master.behave(Manner::Dead);
+    while tokio::net::TcpStream::connect(master.requests).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let outcome = round_trip(&master).await;
+    assert!(
+        matches!(&outcome, RoundTrip::Failed(verdict) if verdict.state == State::Unreachable),
+        "{outcome:?}"
+    );
+}
