@@ -3,9 +3,9 @@
 //! Two tasks, one for each connection, that know nothing of other masters: a slow or dead one delays nobody. What
 //! they learn goes out as facts; they decide nothing but when to connect and when to ask.
 //!
-//! - The request line ([`request_line`], [`verifier`]) is one connection to port 4506, made anew after a fault. PINGs
+//! - The request line (`request_line`, `verifier`) is one connection to port 4506, made anew after a fault. PINGs
 //!   pass requests, so that its heart beats on while a worker takes its time.
-//! - The publish line ([`publish_line`]) is a subscription to port 4505, at the address at which the request line has
+//! - The publish line (`publish_line`, `judge`) is a subscription to port 4505, at the address at which the request line has
 //!   verified the master. What arrives is judged with the keys of the sign-in.
 //!
 //! The keys of a sign-in outlive connections: a new one is made when a master no longer knows them, and when a

@@ -97,10 +97,10 @@ impl Resolved {
         &self.addresses
     }
 
-    /// As [`dial`](super::dial), with the addresses at hand.
+    /// As [`dial`], with the addresses at hand.
     ///
     /// # Errors
-    /// As [`dial`](super::dial).
+    /// As [`dial`].
     pub async fn dial(&self, options: &Options, deadline: Instant) -> Result<Dialled, NetError> {
         let stream = race(&self.addresses, &self.peer, options, deadline).await?;
         Ok(Dialled {

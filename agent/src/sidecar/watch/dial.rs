@@ -11,9 +11,9 @@ use crate::config::MasterConfig;
 use crate::sidecar::facts::Line;
 use crate::state::{State, Verdict};
 
-/// How long one try may take from the first packet to the end of the handshake. A first packet that was lost is sent
-/// again by the system after a second.
-const TRY: Duration = Duration::from_secs(2);
+/// How long one try may take from the first packet to the end of the handshake. On a bad line packets get lost; the
+/// system sends the first one again after a second.
+const TRY: Duration = Duration::from_secs(3);
 /// How long a name server is waited for before that is told, again and again. The lookup goes on: a second one would
 /// only be one more thread of the resolver's.
 const LOOKUP: Duration = Duration::from_secs(3);
@@ -62,6 +62,11 @@ pub(super) async fn look_up(
             )),
         }
     }
+}
+
+/// Whether an address says all: one of a single link is nothing without its zone, which the configuration has.
+pub(super) fn is_plain(address: &SocketAddr) -> bool {
+    !matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0)
 }
 
 /// Looks up an address, which asks nobody.

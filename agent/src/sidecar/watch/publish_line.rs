@@ -102,9 +102,7 @@ impl PublishLine {
     /// changed.
     async fn find(&mut self, master: &MasterConfig, by_name: bool) -> Result<Resolved, NetError> {
         let genuine_at = *self.genuine_at.borrow_and_update();
-        // An address of one link only is nothing without its zone, which the configuration has.
-        let plain = |at: &SocketAddr| !matches!(at, SocketAddr::V6(v6) if v6.scope_id() != 0);
-        match genuine_at.filter(plain) {
+        match genuine_at.filter(dial::is_plain) {
             Some(at) if !by_name => dial::at(at.ip(), master, Line::Publish).await,
             _ => {
                 let teller = &mut self.teller;

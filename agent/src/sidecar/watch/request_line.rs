@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::net::{Heard, NetError, Requester};
+use proto::net::{Heard, NetError, Requester, Resolved};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
@@ -103,11 +103,7 @@ impl RequestLine {
     async fn connect(&mut self, master: &MasterConfig) -> (Requester, SocketAddr) {
         loop {
             sleep(self.backoff.pause()).await;
-            let teller = &mut self.teller;
-            let found = dial::look_up(master, Line::Request, |verdict| {
-                teller.down(Line::Request, verdict);
-            });
-            let connected = match found.await {
+            let connected = match self.find(master).await {
                 Ok(found) => dial::connect(&found, Line::Request).await,
                 Err(error) => Err(error),
             };
@@ -115,6 +111,20 @@ impl RequestLine {
                 Ok((channel, peer)) => return (Requester::new(channel), peer),
                 Err(error) => self.teller.down(Line::Request, verdict(&error)),
             }
+        }
+    }
+
+    /// Where the master is. While its name leads nowhere: where it has proved to be last, as a salt-minion, too, goes on
+    /// connecting to the address that it has.
+    async fn find(&mut self, master: &MasterConfig) -> Result<Resolved, NetError> {
+        let teller = &mut self.teller;
+        let found = dial::look_up(master, Line::Request, |verdict| {
+            teller.down(Line::Request, verdict);
+        });
+        let genuine_at = *self.shared.genuine_at.borrow();
+        match (found.await, genuine_at.filter(dial::is_plain)) {
+            (Err(NetError::NotResolved { .. }), Some(at)) => dial::at(at.ip(), master, Line::Request).await,
+            (found, _) => found,
         }
     }
 

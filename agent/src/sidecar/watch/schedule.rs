@@ -8,6 +8,10 @@ use super::{Intervals, Pace};
 /// it a private-key operation, a line in its log and an event on its bus.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// So many verdicts against a master in a row make a new connection no reason to ask at once: whoever sits on the path
+/// could close them as fast as they are made, and have us sign in each time.
+const NO_NEWS_AFTER: u32 = 3;
+
 /// How a verification ended, as far as the next one is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -29,6 +33,11 @@ impl Schedule {
         let count = |so_far: u32, is: bool| if is { so_far.saturating_add(1) } else { 0 };
         self.unanswered = count(self.unanswered, ended == Ended::Unanswered);
         self.contrary = count(self.contrary, ended == Ended::Contrary);
+    }
+
+    /// Whether a connection that nobody of us asked for is a reason to ask at once.
+    pub(super) fn heeds_connections(&self) -> bool {
+        self.contrary < NO_NEWS_AFTER
     }
 
     /// From the last end until the next verification, before jitter.
@@ -77,6 +86,18 @@ mod tests {
         let ends = [Verified, Unanswered, Unanswered, Unanswered, Verified, Unanswered];
         assert_eq!(pauses(&ends, Pace::Steady), [5000, 0, 5000, 5000, 5000, 0]);
         assert_eq!(pauses(&ends, Pace::Quick), [500, 0, 500, 500, 500, 0]);
+    }
+
+    #[test]
+    fn new_connections_to_a_master_that_does_not_take_us_are_soon_no_news() {
+        let mut schedule = Schedule::default();
+        let heeds = [Ended::Contrary; 4].map(|end| {
+            schedule.note(end);
+            schedule.heeds_connections()
+        });
+        assert_eq!(heeds, [true, true, false, false]);
+        schedule.note(Ended::Verified);
+        assert!(schedule.heeds_connections());
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl Verifier {
             tokio::select! {
                 () = sleep_until(began + pause) => return,
                 () = paced => {}
-                connected = self.connected.wait_for(later) => {
+                connected = self.connected.wait_for(later), if self.schedule.heeds_connections() => {
                     drop(connected);
                     return;
                 }
