@@ -1,6 +1,7 @@
 //! The command line: arguments become one checked request, a library call, a document, an exit code.
 
 mod active_master;
+mod agent;
 mod args;
 mod aside;
 mod document;
@@ -8,6 +9,7 @@ mod dotenv;
 mod packaging;
 mod probe;
 mod run;
+mod status;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -63,6 +65,11 @@ enum CliError {
     TooLong(#[from] TooLong),
     #[error("cannot print the result: {0}")]
     Print(String),
+    #[error("no sidecar answers at {address}: {why}; is it running? (systemctl status saltfo)")]
+    NoSidecar {
+        address: std::net::SocketAddr,
+        why: String,
+    },
 }
 
 /// Parses the arguments, does what they say and gives the exit code.
@@ -87,6 +94,8 @@ fn run(args: &Args) -> Result<Exit, CliError> {
         Command::Probe => probe::run(&args.common),
         Command::ActiveMaster(request) => active_master::run(&args.common, request),
         Command::Run(request) => run::run(&args.common, request),
+        Command::Agent => agent::run(&args.common),
+        Command::Status(request) => status::run(&args.common, request),
         Command::Completions { shell } => packaging::completions(*shell),
         Command::Man { command } => packaging::man(command.as_deref()),
     }
@@ -95,17 +104,9 @@ fn run(args: &Args) -> Result<Exit, CliError> {
 impl args::Common {
     /// Reads the configuration that the arguments and the environment name.
     fn config(&self) -> Result<Config, CliError> {
-        let source = match (&self.config, &self.minion_config, &self.client) {
-            (Some(path), _, _) => Source::Saltfo(path.clone()),
-            (None, Some(path), _) => Source::Minion(path.clone()),
-            (None, None, Some(path)) => Source::Client {
-                file: path.clone(),
-                secrets: Secrets {
-                    passphrase_file: self.passphrase_file.clone(),
-                    key_file: self.key_file.clone(),
-                },
-            },
-            (None, None, None) => {
+        let source = match self.named_source() {
+            Some(source) => source,
+            None => {
                 let default = Path::new(DEFAULT_PATH);
                 if !default.exists() {
                     return Err(ConfigError::None(default.to_owned()).into());
@@ -122,12 +123,31 @@ impl args::Common {
                 tracing::warn!("{option} {unused} is not used: {used} comes first");
             }
         }
-        let permissions = if self.insecure_permissions {
+        Ok(Config::load(&source, self.permissions())?)
+    }
+
+    /// The first that is given.
+    fn named_source(&self) -> Option<Source> {
+        Some(match (&self.config, &self.minion_config, &self.client) {
+            (Some(path), _, _) => Source::Saltfo(path.clone()),
+            (None, Some(path), _) => Source::Minion(path.clone()),
+            (None, None, Some(path)) => Source::Client {
+                file: path.clone(),
+                secrets: Secrets {
+                    passphrase_file: self.passphrase_file.clone(),
+                    key_file: self.key_file.clone(),
+                },
+            },
+            (None, None, None) => return None,
+        })
+    }
+
+    fn permissions(&self) -> Permissions {
+        if self.insecure_permissions {
             Permissions::Unchecked
         } else {
             Permissions::Checked
-        };
-        Ok(Config::load(&source, permissions)?)
+        }
     }
 }
 
@@ -140,7 +160,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 }
 
 fn log_to_stderr(args: &Args) {
-    let level = match args.common.verbose {
+    // A daemon's log is where its transitions are.
+    let verbose = args
+        .common
+        .verbose
+        .saturating_add(u8::from(matches!(args.command, Command::Agent)));
+    let level = match verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,

@@ -20,6 +20,9 @@ use crate::sidecar::settings::Settings;
 /// Where `saltfo.yaml` is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/saltfo/saltfo.yaml";
 
+/// Where a salt-minion's configuration is looked for when nothing is said.
+pub const DEFAULT_MINION_CONFIG: &str = "/etc/salt/minion";
+
 /// Salt's port for publications.
 const PUBLISH_PORT: u16 = 4505;
 /// Salt's port for requests.
@@ -38,7 +41,7 @@ pub struct Config {
 }
 
 /// One master.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterConfig {
     /// What is printed for it.
     pub name: Host,
@@ -59,6 +62,13 @@ pub enum Source {
     Saltfo(PathBuf),
     /// A salt-minion's own configuration.
     Minion(PathBuf),
+    /// A `saltfo.yaml` that may say only how the sidecar behaves: masters and identity are the minion's then.
+    Sidecar {
+        /// The `saltfo.yaml`.
+        file: PathBuf,
+        /// The minion's own configuration.
+        minion: PathBuf,
+    },
     /// A client's YAML.
     Client {
         /// Its top file.
@@ -86,10 +96,25 @@ impl Config {
         let config = match source {
             Source::Saltfo(path) => saltfo_yaml::load(path, permissions)?,
             Source::Minion(path) => minion::load(path, permissions)?,
+            Source::Sidecar { file, minion } => match saltfo_yaml::settings_alone(file)? {
+                Some(sidecar) => Self {
+                    sidecar,
+                    ..minion::load(minion, permissions)?
+                },
+                None => saltfo_yaml::load(file, permissions)?,
+            },
             Source::Client { file, secrets } => client::load(file, secrets, permissions)?,
         };
         config.check(source.path())?;
         Ok(config)
+    }
+
+    /// Reads nothing of a `saltfo.yaml` but how the sidecar behaves, and no key.
+    ///
+    /// # Errors
+    /// [`ConfigError`]. What stands beside the section is not checked.
+    pub fn sidecar_settings(file: &Path) -> Result<Settings, ConfigError> {
+        saltfo_yaml::settings(file)
     }
 
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
@@ -117,7 +142,19 @@ impl Source {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Saltfo(path) | Self::Minion(path) | Self::Client { file: path, .. } => path,
+            Self::Saltfo(path)
+            | Self::Minion(path)
+            | Self::Sidecar { file: path, .. }
+            | Self::Client { file: path, .. } => path,
+        }
+    }
+
+    /// The salt-minion's configuration that it names, if any.
+    #[must_use]
+    pub fn minion_config(&self) -> Option<&Path> {
+        match self {
+            Self::Minion(path) | Self::Sidecar { minion: path, .. } => Some(path),
+            Self::Saltfo(_) | Self::Client { .. } => None,
         }
     }
 }

@@ -18,7 +18,7 @@ mod verdict;
 pub use verdict::{Claim, Deceit, SignInError};
 
 /// What makes a master genuine. Each anchor that is set must hold; one at least is set.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     signer: Option<PublicKey>,
     pinned: Option<PublicKey>,

@@ -86,6 +86,12 @@ pub(crate) enum Command {
     /// Dispatch a function to minions at most once, wait for it, and print what it returned
     #[command(after_help = RUN_HELP, override_usage = RUN_USAGE)]
     Run(Run),
+    /// Watch masters and the local minion, report, and help it if it is told to: the sidecar
+    #[command(after_help = AGENT_HELP)]
+    Agent,
+    /// Print what the local sidecar knows
+    #[command(after_help = STATUS_HELP)]
+    Status(Status),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  saltfo completions bash > /etc/bash_completion.d/saltfo")]
     Completions {
@@ -108,6 +114,31 @@ Examples:
   saltfo probe --out json --timeout 3
 
 Exit codes: 0 if no master is worse than unreachable and one at least is verified; else 4, 5 or 6.";
+
+const AGENT_HELP: &str = "\
+Runs beside a salt-minion until SIGTERM; SIGHUP reads the configuration again. Needs no file of its
+own: without one it takes everything from /etc/salt/minion and speaks as that minion. A saltfo.yaml
+with a section `sidecar:` alone changes how it behaves.
+
+It reports at http://127.0.0.1:9745: /status, /active-master, /healthz, /readyz, /metrics.
+
+Examples:
+  saltfo agent
+  saltfo agent --minion-config /srv/other/minion
+  saltfo agent --config /etc/saltfo/saltfo.yaml --log-format json
+
+Exit codes: 0 when it was stopped; 2 if the configuration can never work. Files that are not there
+yet, or that it may not read, are waited for.";
+
+const STATUS_HELP: &str = "\
+Asks the sidecar on this host, at the address that `sidecar.listen` of saltfo.yaml says.
+
+Examples:
+  saltfo status
+  saltfo status --out json
+  saltfo status --listen 127.0.0.1:9746
+
+Exit codes: 0 if jobs reach the minion, 3 if they do not, 2 if no sidecar answers.";
 
 const ACTIVE_MASTER_HELP: &str = "\
 Asks all masters at once: signs in, verifies, publishes test.ping for this one id and waits for the return.
@@ -142,6 +173,13 @@ Exit codes:
   1  it ran and failed: a state with result False, an error text, a retcode other than 0
   7  dispatched, and what became of it is not known or cannot be written; the jid is on stderr
   and those of active-master if nothing was dispatched";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Where it listens [default: sidecar.listen of saltfo.yaml, else 127.0.0.1:9745]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {

@@ -42,6 +42,27 @@ impl From<pki_tools::Error> for ConfigError {
     }
 }
 
+impl ConfigError {
+    /// Whether it may go away by itself: a file that is not there yet, or that somebody must let us read.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::None(_) | Self::Unreadable { .. } | Self::NoId { .. } | Self::Permissions { .. } => true,
+            Self::TooLong { .. }
+            | Self::Yaml { .. }
+            | Self::Id { .. }
+            | Self::Host { .. }
+            | Self::Algorithm { .. }
+            | Self::Setting { .. }
+            | Self::Key { .. }
+            | Self::Client(_)
+            | Self::NoAnchor { .. }
+            | Self::NoMasters { .. }
+            | Self::MasterTwice { .. } => false,
+        }
+    }
+}
+
 /// Why there is no configuration. Nothing has been sent to anybody.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::error::Place;
 use super::key_file::{self, TextFile};
 use super::{Config, ConfigError, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions};
-use crate::sidecar::settings::RawSettings;
+use crate::sidecar::settings::{RawSettings, Settings};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +80,7 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
         .masters
         .iter()
         .map(|master| keys.master(master, signer.as_ref()));
-    let sidecar = raw.sidecar.unwrap_or_default().check();
+    let sidecar = check(path, &raw.sidecar.unwrap_or_default())?;
     Ok(Config {
         identity,
         algorithms: algorithms(
@@ -89,11 +89,53 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
             raw.signing_algorithm.as_ref(),
         )?,
         masters: masters.collect::<Result<_, _>>()?,
-        sidecar: sidecar.map_err(|bad| ConfigError::Setting {
-            place: Place::new(path, bad.location),
-            key: bad.key,
-            source: bad.problem,
-        })?,
+        sidecar,
+    })
+}
+
+/// The sections for the sidecar alone.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawSections {
+    sidecar: Option<RawSettings>,
+    #[serde(rename = "relay")]
+    _relay: Option<BTreeMap<String, IgnoredAny>>,
+}
+
+/// The sections for the sidecar, beside anything.
+#[derive(Deserialize, Default)]
+struct RawAnything {
+    id: Option<IgnoredAny>,
+    pki: Option<IgnoredAny>,
+    masters: Option<IgnoredAny>,
+    sidecar: Option<RawSettings>,
+}
+
+/// How the sidecar behaves, if the file says nothing of masters or an identity.
+pub(super) fn settings_alone(path: &Path) -> Result<Option<Settings>, ConfigError> {
+    let file = TextFile::read(path, "configuration")?;
+    let anything: Option<RawAnything> = parse(path, &file.text)?;
+    let anything = anything.unwrap_or_default();
+    if anything.id.is_some() || anything.pki.is_some() || anything.masters.is_some() {
+        return Ok(None);
+    }
+    let raw: Option<RawSections> = parse(path, &file.text)?;
+    let raw = raw.unwrap_or_default();
+    check(path, &raw.sidecar.unwrap_or_default()).map(Some)
+}
+
+/// How the sidecar behaves, whatever else is in the file.
+pub(super) fn settings(path: &Path) -> Result<Settings, ConfigError> {
+    let file = TextFile::read(path, "configuration")?;
+    let raw: Option<RawAnything> = parse(path, &file.text)?;
+    check(path, &raw.unwrap_or_default().sidecar.unwrap_or_default())
+}
+
+fn check(path: &Path, raw: &RawSettings) -> Result<Settings, ConfigError> {
+    raw.check().map_err(|bad| ConfigError::Setting {
+        place: Place::new(path, bad.location),
+        key: bad.key,
+        source: bad.problem,
     })
 }
 

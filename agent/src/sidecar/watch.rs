@@ -25,6 +25,7 @@ mod verifier;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use proto::session::Session;
@@ -36,6 +37,8 @@ use self::request_line::RequestLine;
 use self::teller::Teller;
 use self::verifier::Verifier;
 use super::facts::{Fact, MasterIndex};
+pub use super::policy::Pace;
+use super::settings::Settings;
 use crate::config::{Config, MasterConfig};
 
 /// How often a master is looked at.
@@ -51,20 +54,21 @@ pub struct Intervals {
     pub verify_timeout: Duration,
 }
 
-/// How soon the daemon wants to know whether a master is genuine and works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pace {
-    /// Every `verify`.
-    #[default]
-    Steady,
-    /// Every second heartbeat: the master is about to come up, or something is wrong.
-    Quick,
-}
-
 /// The tasks of one master. They end when this is dropped.
 #[derive(Debug)]
 pub struct Handle {
     tasks: JoinSet<()>,
+}
+
+impl From<&Settings> for Intervals {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            heartbeat: settings.heartbeat,
+            heartbeat_misses: settings.heartbeat_misses,
+            verify: settings.verify,
+            verify_timeout: settings.verify_timeout,
+        }
+    }
 }
 
 /// Starts to watch one master. Must be called on a tokio runtime; a master that the configuration does not have is
@@ -103,17 +107,17 @@ pub fn start(
 }
 
 impl Handle {
-    /// Waits until a task of it has ended, which only a fault of ours could bring about: start it anew.
-    pub async fn failed(&mut self) {
+    /// Whether a task of it has ended, which only a fault of ours could bring about: start it anew. Wakes when one does.
+    pub fn poll_failed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            match self.tasks.join_next().await {
-                Some(Err(error)) => {
+            match self.tasks.poll_join_next(context) {
+                Poll::Ready(Some(Err(error))) => {
                     tracing::error!(%error, "a task that watches a master has failed");
-                    return;
+                    return Poll::Ready(());
                 }
                 // A master that is not there is not watched.
-                Some(Ok(())) => {}
-                None => std::future::pending().await,
+                Poll::Ready(Some(Ok(()))) => {}
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
     }

@@ -1,0 +1,133 @@
+//! `saltfo status`: asks the sidecar of this host, and prints what it knows.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value as Json;
+
+use super::args::{Common, Status};
+use super::{CliError, document};
+use crate::config::{Config, DEFAULT_PATH};
+use crate::exit::Exit;
+use crate::sidecar::settings::Settings;
+
+/// A report is some kilobytes.
+const LONGEST: u64 = 1 << 20;
+
+pub(super) fn run(common: &Common, request: &Status) -> Result<Exit, CliError> {
+    let address = match request.listen {
+        Some(address) => address,
+        None => listens_at(common)?,
+    };
+    let patience = common.timeout.unwrap_or(Duration::from_secs(5));
+    let report = ask(address, patience).map_err(|why| CliError::NoSidecar { address, why })?;
+    document::print(&report, common.out, &table(&report))?;
+    Ok(if report["ready"] == true {
+        Exit::Done
+    } else {
+        Exit::NoMaster
+    })
+}
+
+fn listens_at(common: &Common) -> Result<SocketAddr, CliError> {
+    let default = Path::new(DEFAULT_PATH);
+    Ok(match &common.config {
+        Some(file) => Config::sidecar_settings(file)?.listen,
+        // Whoever may not read it is told where the sidecar listens by default.
+        None => Config::sidecar_settings(default)
+            .map_or_else(|_| Settings::default().listen, |settings| settings.listen),
+    })
+}
+
+/// One request of HTTP/1.0, whose answer ends with the connection.
+fn ask(address: SocketAddr, patience: Duration) -> Result<Json, String> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        write!(stream, "GET /status HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(LONGEST).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().map_err(|error| error.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("not an answer of HTTP")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        return Err(format!("it answers {status}: {}", body.trim()));
+    }
+    serde_json::from_str(body).map_err(|error| format!("its answer is no JSON: {error}"))
+}
+
+/// A line for each master, what is wrong with it below, and the minion.
+fn table(report: &Json) -> String {
+    let none = Vec::new();
+    let masters = report["masters"].as_array().unwrap_or(&none);
+    let text = |value: &Json| value.as_str().unwrap_or("-").to_owned();
+    let width = |field: &str, least: usize| {
+        let widths = masters.iter().map(|master| text(&master[field]).chars().count());
+        widths.max().unwrap_or_default().max(least)
+    };
+    let (names, states) = (width("name", "MASTER".len()), width("state", "STATE".len()));
+    let mut table = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        table,
+        "{:names$}  {:states$}  {:6}  {:24}  {:>9}  {:>9}",
+        "MASTER", "STATE", "ACTIVE", "SINCE", "REQUEST", "HEARTBEAT"
+    );
+    for master in masters {
+        let state = text(&master["state"]);
+        let style = colour(&state);
+        let _ = writeln!(
+            table,
+            "{:names$}  {style}{state:states$}{style:#}  {:6}  {:24}  {:>9}  {:>9}",
+            text(&master["name"]),
+            if master["active"] == true { "yes" } else { "" },
+            text(&master["since"]),
+            time(&master["last_verified"]["latency_ms"]),
+            time(&master["request"]["heartbeat_ms"]),
+        );
+        if state != "up" {
+            let _ = writeln!(table, "  {}", text(&master["why"]));
+        }
+    }
+    let ready = if report["ready"] == true {
+        "jobs reach it"
+    } else {
+        "jobs do not reach it"
+    };
+    let _ = writeln!(table, "minion: {ready}: {}", text(&report["why"]));
+    if let Some(unknown) = report["minion"]["unknown"].as_str() {
+        let _ = writeln!(table, "  {unknown}");
+    }
+    if let Some(restart) = report["last_restart"].as_object() {
+        let field = |name: &str| restart.get(name).map(&text).unwrap_or_default();
+        let _ = writeln!(
+            table,
+            "last restart of the minion: {} ({}): {}",
+            field("at"),
+            field("result"),
+            field("why")
+        );
+    }
+    table
+}
+
+fn time(milliseconds: &Json) -> String {
+    milliseconds
+        .as_f64()
+        .map_or_else(|| "-".to_owned(), |milliseconds| format!("{milliseconds:.1} ms"))
+}
+
+fn colour(state: &str) -> Style {
+    match state {
+        "up" => AnsiColor::Green.on_default(),
+        "impostor" => AnsiColor::Red.on_default().bold(),
+        _ => AnsiColor::Yellow.on_default(),
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the masters' names lead: by its addresses a master is known again among the minion's connections.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::{Config, MasterConfig};
+use crate::sidecar::facts::{Evidence, Fact, MasterIndex, What};
+use crate::sidecar::local::Endpoint;
+
+/// Between two questions to the name service.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How long one may take.
+const LOOKUP: Duration = Duration::from_secs(10);
+
+/// What is known of the addresses of all masters.
+pub(super) struct Addresses {
+    masters: Vec<Known>,
+    answers: mpsc::Receiver<(MasterIndex, Vec<IpAddr>)>,
+    _lookups: JoinSet<()>,
+}
+
+struct Known {
+    publish_port: u16,
+    /// What its name leads to.
+    named: Vec<IpAddr>,
+    /// Where we are connected to it: the minion may have asked at another time.
+    peers: BTreeSet<IpAddr>,
+}
+
+impl Addresses {
+    /// Begins to ask for those that are names.
+    pub(super) fn of(config: &Arc<Config>) -> Self {
+        let (told, answers) = mpsc::channel(16);
+        let mut lookups = JoinSet::new();
+        let masters = config.masters.iter().enumerate().map(|(index, master)| {
+            let literal: Option<IpAddr> = master.address.as_str().parse().ok();
+            if literal.is_none() {
+                lookups.spawn(ask(MasterIndex(index), master.clone(), told.clone()));
+            }
+            Known {
+                publish_port: master.publish_port,
+                named: literal.into_iter().collect(),
+                peers: BTreeSet::new(),
+            }
+        });
+        Self {
+            masters: masters.collect(),
+            answers,
+            _lookups: lookups,
+        }
+    }
+
+    /// Waits until a name has led somewhere.
+    pub(super) async fn learn(&mut self) {
+        match self.answers.recv().await {
+            Some((index, addresses)) => {
+                if let Some(master) = self.masters.get_mut(index.0) {
+                    master.named = addresses;
+                }
+            }
+            // There are no names.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Notes where we are connected.
+    pub(super) fn note(&mut self, fact: &Fact) {
+        if let What::Master(index, Evidence::Connected { peer, .. }) = &fact.what
+            && let Some(master) = self.masters.get_mut(index.0)
+        {
+            // One for each line; those of a name that moved on are none of its any more.
+            if master.peers.len() > 1 {
+                master.peers.clear();
+            }
+            master.peers.insert(peer.ip());
+        }
+    }
+
+    /// What the minion's connections are compared with.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |(index, known): (usize, &Known)| Endpoint {
+            master: MasterIndex(index),
+            publish_port: known.publish_port,
+            addresses: known.named.iter().chain(&known.peers).copied().collect(),
+        };
+        self.masters.iter().enumerate().map(endpoint).collect()
+    }
+}
+
+async fn ask(index: MasterIndex, master: MasterConfig, told: mpsc::Sender<(MasterIndex, Vec<IpAddr>)>) {
+    loop {
+        // A name that does not resolve is told by the watch.
+        if let Ok(Ok(found)) = timeout(
+            LOOKUP,
+            lookup_host((master.address.as_str(), master.publish_port)),
+        )
+        .await
+        {
+            let addresses = found.map(|address: SocketAddr| address.ip()).collect();
+            if told.send((index, addresses)).await.is_err() {
+                return;
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
