@@ -135,7 +135,7 @@ pub enum ConfigError {
         /// The key, below `sidecar`.
         key: &'static str,
         /// What would do.
-        source: SettingError,
+        source: Box<SettingError>,
     },
     /// A key file or an inline key that is not a key of this kind.
     #[error("{origin}: {key}: {source}")]

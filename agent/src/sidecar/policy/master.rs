@@ -1,5 +1,7 @@
 //! The state of one master, from the evidence of it. The rules stand in [`super`].
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,25 +14,8 @@ use crate::sidecar::facts::{Evidence, Line as Which};
 use crate::sidecar::settings::Settings;
 use crate::state::{State, Verdict};
 
-/// A change between two states in which nobody works through the master is told once it has lasted for this long: the
-/// connections of a master that starts come back one after the other, up to a redial (2 s) apart.
-const SETTLE: Duration = Duration::from_secs(3);
-/// A master that falls again within this time after it came up is believed later,
-const RELAPSE: Duration = Duration::from_secs(300);
-/// by this much; doubled by each further fall.
-const CALM: Duration = Duration::from_secs(2);
-/// The most.
-const MOST_CALM: Duration = Duration::from_secs(60);
 /// How long a master is verified quickly after something spoke for it.
 const EAGER: Duration = Duration::from_secs(30);
-/// How long what a master says of our key is believed after the connection for requests is gone: whoever answers may close it
-/// each time.
-const CLAIM: Duration = Duration::from_secs(30);
-/// So much longer than the settings tell, and evidence is too old: room for waiting in the queue of this host's
-/// saltfo processes, and for a busy host.
-const GRACE: Duration = Duration::from_secs(10);
-/// The same for news of any kind: redials have pauses and timeouts.
-const NEWS: Duration = Duration::from_secs(30);
 
 /// One master.
 #[derive(Debug)]
@@ -423,99 +408,5 @@ impl Master {
             && self.claim.is_none()
             && self.proofs >= needed
             && (self.is_usable() || now >= self.calm_at())
-    }
-
-    /// How long what it says of our key is believed.
-    fn claimed_until(&self, now: Instant) -> Instant {
-        let since = if self.request.is_gone() {
-            self.request.since
-        } else {
-            now
-        };
-        since + CLAIM
-    }
-
-    /// When it has been calm for long enough.
-    fn calm_at(&self) -> Instant {
-        let calm = match self.falls.checked_sub(2) {
-            None => Duration::ZERO,
-            Some(doublings) => CALM
-                .saturating_mul(2_u32.saturating_pow(doublings))
-                .min(MOST_CALM),
-        };
-        self.troubled + calm
-    }
-
-    fn falls(&mut self, now: Instant) {
-        self.falls = if now.duration_since(self.steady_since) < RELAPSE {
-            self.falls.saturating_add(1)
-        } else {
-            1
-        };
-    }
-
-    /// How long a state must be shown before it is believed.
-    fn patience(&self, to: Standing, settings: &Settings) -> Duration {
-        use Standing::{Degraded, Hung, Unknown, Unreachable, Up};
-        let by_workers = to == Hung && self.request.stands();
-        match (self.standing, to) {
-            _ if by_workers => Duration::ZERO,
-            // A master that dies takes both connections with it, one a little after the other.
-            (Up, Degraded) => settings.heartbeat,
-            (Up | Unknown | Degraded, Hung | Unreachable) | (Unknown, Degraded) => Duration::ZERO,
-            (_, Degraded | Hung | Unreachable) => SETTLE,
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// Why what is known is too old.
-    fn stale(&self, now: Instant, settings: &Settings) -> Option<String> {
-        if self.standing == Standing::Unknown || now < self.stale_at(settings) {
-            return None;
-        }
-        let for_long = |since: Instant| {
-            humantime::format_duration(Duration::from_secs(now.duration_since(since).as_secs()))
-        };
-        Some(if now >= self.news_until(settings) {
-            format!("nothing was learned of it for {}", for_long(self.newest))
-        } else {
-            let since = self.last_verified.map_or(self.since, |verified| verified.at);
-            format!("nothing was verified for {}", for_long(since))
-        })
-    }
-
-    fn stale_at(&self, settings: &Settings) -> Instant {
-        let news = self.news_until(settings);
-        let Some(verified) = self.last_verified.filter(|_| self.standing == Standing::Up) else {
-            return news;
-        };
-        let tries = settings.verify_timeout.saturating_mul(settings.verify_misses);
-        news.min(verified.at + settings.verify.saturating_mul(4) + tries + GRACE)
-    }
-
-    fn news_until(&self, settings: &Settings) -> Instant {
-        self.newest + settings.heartbeat.saturating_mul(3) + NEWS
-    }
-
-    fn forget(&mut self, now: Instant) {
-        if now >= self.newest + NEWS {
-            self.request = Line::new(now);
-            self.publish = Line::new(now);
-        }
-        self.distrusted(now);
-        self.failing = 0;
-        self.claim = None;
-    }
-
-    /// When it has to be settled again although nothing new is learned.
-    pub(super) fn deadlines(&self, now: Instant, settings: &Settings) -> impl Iterator<Item = Instant> {
-        let settling = self
-            .settling
-            .map(|(to, since)| since + self.patience(to, settings));
-        let calm = (!self.is_usable()).then(|| self.calm_at());
-        let eager = (self.pace(now, settings) == Pace::Quick).then_some(self.eager_until);
-        let stale = (self.standing != Standing::Unknown).then(|| self.stale_at(settings));
-        let claimed = self.claim.as_ref().map(|_| self.claimed_until(now));
-        [settling, calm, eager, stale, claimed].into_iter().flatten()
     }
 }

@@ -65,7 +65,7 @@ struct RawHooks {
 pub(crate) struct Misplaced {
     pub(crate) location: Location,
     pub(crate) key: &'static str,
-    pub(crate) problem: SettingError,
+    pub(crate) problem: Box<SettingError>,
 }
 
 impl RawSettings {
@@ -140,7 +140,7 @@ impl RawSettings {
             (Some(_), Some(_), Some(words)) => Err(Misplaced {
                 location: words.referenced,
                 key: "restart_command",
-                problem: SettingError::RestartTwice,
+                problem: Box::new(SettingError::RestartTwice),
             }),
             (Some(command), ..) => Ok(command),
             (None, service, _) => read("minion_service", service, default, unit),
@@ -158,7 +158,7 @@ fn read<T>(
     parse(&value.value).map_err(|problem| Misplaced {
         location: value.referenced,
         key,
-        problem,
+        problem: Box::new(problem),
     })
 }
 
@@ -254,7 +254,7 @@ fn command(key: &'static str, words: Option<&Spanned<Vec<String>>>) -> Result<Op
     let bad = |problem| Misplaced {
         location: words.referenced,
         key,
-        problem,
+        problem: Box::new(problem),
     };
     if words.value.iter().any(|word| word.contains('\0')) {
         return Err(bad(SettingError::NullByte));
@@ -277,9 +277,9 @@ fn path(key: &'static str, value: Option<&Spanned<String>>) -> Result<Option<Pat
     Err(Misplaced {
         location: value.referenced,
         key,
-        problem: SettingError::RelativePath {
+        problem: Box::new(SettingError::RelativePath {
             value: value.value.clone(),
-        },
+        }),
     })
 }
 

@@ -1,7 +1,5 @@
 //! The states of a master.
 
-use std::time::Duration;
-
 use super::super::simulator::{contrary, down};
 use super::super::{Pace, Standing};
 use super::{Course, ONE, pong};
