@@ -101,8 +101,7 @@ impl Search {
                 candidates.push(Candidate { process, belongs });
             }
         }
-        // Where others' processes are hidden (`hidepid`), even the first one is.
-        if candidates.is_empty() && fs::read("/proc/1/stat").is_err() {
+        if candidates.is_empty() && others_are_hidden() {
             return Err(
                 "processes of other users are hidden here: run saltfo as root, or give it CAP_SYS_PTRACE"
                     .to_owned(),
@@ -112,6 +111,18 @@ impl Search {
         let main = main.filter(|main| members.iter().any(|process| process.pid == *main));
         Ok(Family { members, main })
     }
+}
+
+/// Whether `/proc` shows nobody's processes but our own (`hidepid`): not even the first one.
+fn others_are_hidden() -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    let is_anothers = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        let is_process = name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+        is_process && entry.metadata().is_ok_and(|process| process.uid() != ours)
+    };
+    fs::read("/proc/1/stat").is_err()
+        && !fs::read_dir("/proc").is_ok_and(|entries| entries.filter_map(Result::ok).any(is_anothers))
 }
 
 /// Those that are here, with those that belong to their parents and children.
