@@ -26,7 +26,7 @@ pub(super) fn run(common: &Common, request: &Status) -> Result<Exit, CliError> {
     let patience = common.timeout.unwrap_or(Duration::from_secs(5));
     let report = ask(address, patience).map_err(|why| CliError::NoSidecar { address, why })?;
     document::print(&report, common.out, &table(&report))?;
-    Ok(if report["ready"] == true {
+    Ok(if *at(&report, "/ready") == true {
         Exit::Done
     } else {
         Exit::NoMaster
@@ -66,10 +66,12 @@ fn ask(address: SocketAddr, patience: Duration) -> Result<Json, String> {
 /// A line for each master, what is wrong with it below, and the minion.
 fn table(report: &Json) -> String {
     let none = Vec::new();
-    let masters = report["masters"].as_array().unwrap_or(&none);
+    let masters = at(report, "/masters").as_array().unwrap_or(&none);
     let text = |value: &Json| value.as_str().unwrap_or("-").to_owned();
     let width = |field: &str, least: usize| {
-        let widths = masters.iter().map(|master| text(&master[field]).chars().count());
+        let widths = masters
+            .iter()
+            .map(|master| text(at(master, &format!("/{field}"))).chars().count());
         widths.max().unwrap_or_default().max(least)
     };
     let (names, states) = (width("name", "MASTER".len()), width("state", "STATE".len()));
@@ -81,31 +83,31 @@ fn table(report: &Json) -> String {
         "MASTER", "STATE", "ACTIVE", "SINCE", "REQUEST", "HEARTBEAT"
     );
     for master in masters {
-        let state = text(&master["state"]);
+        let state = text(at(master, "/state"));
         let style = colour(&state);
         let _ = writeln!(
             table,
             "{:names$}  {style}{state:states$}{style:#}  {:6}  {:24}  {:>9}  {:>9}",
-            text(&master["name"]),
-            if master["active"] == true { "yes" } else { "" },
-            text(&master["since"]),
-            time(&master["last_verified"]["latency_ms"]),
-            time(&master["request"]["heartbeat_ms"]),
+            text(at(master, "/name")),
+            if *at(master, "/active") == true { "yes" } else { "" },
+            text(at(master, "/since")),
+            time(at(master, "/last_verified/latency_ms")),
+            time(at(master, "/request/heartbeat_ms")),
         );
         if state != "up" {
-            let _ = writeln!(table, "  {}", text(&master["why"]));
+            let _ = writeln!(table, "  {}", text(at(master, "/why")));
         }
     }
-    let ready = if report["ready"] == true {
+    let ready = if *at(report, "/ready") == true {
         "jobs reach it"
     } else {
         "jobs do not reach it"
     };
-    let _ = writeln!(table, "minion: {ready}: {}", text(&report["why"]));
-    if let Some(unknown) = report["minion"]["unknown"].as_str() {
+    let _ = writeln!(table, "minion: {ready}: {}", text(at(report, "/why")));
+    if let Some(unknown) = at(report, "/minion/unknown").as_str() {
         let _ = writeln!(table, "  {unknown}");
     }
-    if let Some(restart) = report["last_restart"].as_object() {
+    if let Some(restart) = at(report, "/last_restart").as_object() {
         let field = |name: &str| restart.get(name).map(&text).unwrap_or_default();
         let _ = writeln!(
             table,
@@ -116,6 +118,11 @@ fn table(report: &Json) -> String {
         );
     }
     table
+}
+
+/// What stands there; null if nothing does.
+fn at<'a>(document: &'a Json, place: &str) -> &'a Json {
+    document.pointer(place).unwrap_or(&Json::Null)
 }
 
 fn time(milliseconds: &Json) -> String {
