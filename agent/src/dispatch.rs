@@ -38,6 +38,8 @@ use watch::Watch;
 const RETRY: Duration = Duration::from_millis(250);
 /// How often that may happen.
 const TRIES: u32 = 5;
+/// How often the minions are located anew because a master stalled meanwhile.
+const STALLS: u32 = 2;
 /// How long a minion may take to render its pillar.
 const PILLAR: Duration = Duration::from_secs(30);
 /// How long minions may take to say that a job was killed.
@@ -59,6 +61,7 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
     }
     let mut groups = JoinSet::new();
     let mut tries = TRIES;
+    let mut stalls = STALLS;
     loop {
         if !pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -66,8 +69,11 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
                 locate::locate_for_job(config, &pending, order.lookup.min(left)).await;
             pending.clear();
             // Who was not asked is not nowhere.
-            let crowded = located.masters.iter().any(|asked| asked.crowded) && Instant::now() < deadline;
-            for (master, minions) in by_master(config, &located, crowded.then_some(&mut pending), report) {
+            let crowded = located.masters.iter().any(|asked| asked.crowded);
+            let stalled = stalls > 0 && located.masters.iter().any(|asked| asked.stalled);
+            stalls -= u32::from(stalled);
+            let again = (crowded || stalled) && Instant::now() < deadline;
+            for (master, minions) in by_master(config, &located, again.then_some(&mut pending), report) {
                 let group = Group {
                     config: Arc::clone(config),
                     order: Arc::clone(&order),
@@ -80,7 +86,7 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
                 groups.spawn(group.run());
             }
             if !pending.is_empty() {
-                tracing::info!("this host publishes too much there: locating the minions anew");
+                tracing::info!("a master is too busy: locating the minions anew");
                 continue;
             }
         }

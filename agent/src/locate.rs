@@ -78,6 +78,9 @@ pub struct Asked {
     pub crowded: bool,
     /// A job was published there.
     pub published: bool,
+    /// It signed us in and then did not answer any more: it hangs, or its workers wait for each other, which passes after half a
+    /// minute.
+    pub stalled: bool,
 }
 
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
@@ -255,6 +258,15 @@ impl Line {
             (None, _) => false,
         }
     }
+
+    fn has_stalled(&self, late: bool) -> bool {
+        let hung = self.stage == Stage::Publishing
+            || self
+                .verdict
+                .as_ref()
+                .is_some_and(|verdict| verdict.state == State::Hung);
+        late && self.asked.is_some() && hung
+    }
 }
 
 impl Board {
@@ -360,6 +372,7 @@ impl Board {
             published: line.published,
             latency: line.latency,
             crowded: line.is_crowded(late),
+            stalled: line.has_stalled(late),
             verdict: line
                 .verdict
                 .clone()

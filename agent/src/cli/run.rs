@@ -22,8 +22,9 @@ use report::Report;
 use results::Results;
 use task::{Task, What};
 
-/// How long to look for the minions. One that is busy may take long; one that is down is noticed this late.
-const LOOKUP: Duration = Duration::from_secs(30);
+/// How long to look for the minions: longer than a master stalls whose workers wait for each other (30 s). One that is down is
+/// noticed this late.
+const LOOKUP: Duration = Duration::from_secs(45);
 
 pub(super) fn run(common: &Common, request: &Run) -> Result<Exit, CliError> {
     // All of this before anything is sent.

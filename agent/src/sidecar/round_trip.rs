@@ -76,6 +76,7 @@ mod tests {
                 verdict: Verdict::because(state, true, error),
                 latency: None,
                 crowded: false,
+                stalled: false,
                 published,
             }],
             took: Duration::from_secs(1),
