@@ -40,29 +40,30 @@ fn truth() -> impl Strategy<Value = Truth> {
 
 fn habits() -> impl Strategy<Value = Habits> {
     let deaf_for = prop_oneof![4 => Just(0), 1 => 1_000_u64..40_000];
-    (
-        any::<bool>(),
-        deaf_for,
-        prop::bool::weighted(0.8),
-        prop::bool::weighted(0.8),
-    )
-        .prop_map(|(fails_over, deaf_for, permitted, seen)| Habits {
+    let mostly = || prop::bool::weighted(0.8);
+    (any::<bool>(), deaf_for, mostly(), mostly(), mostly()).prop_map(
+        |(fails_over, deaf_for, permitted, seen, restarts)| Habits {
             fails_over,
             deaf_for,
             permitted,
             seen,
-        })
+            restarts,
+        },
+    )
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
     let mode = prop_oneof![Just(Mode::Observe), Just(Mode::Restart)];
-    (mode, 1..4_u32, 1..4_u32, 1..4_u32).prop_map(|(mode, heartbeat_misses, verify_misses, rise)| Settings {
-        mode,
-        heartbeat_misses,
-        verify_misses,
-        rise,
-        ..Settings::default()
-    })
+    (mode, 1..4_u32, 1..4_u32, 1..4_u32, 15..300_u64).prop_map(
+        |(mode, heartbeat_misses, verify_misses, rise, backoff)| Settings {
+            mode,
+            heartbeat_misses,
+            verify_misses,
+            rise,
+            restart_backoff: Duration::from_secs(backoff),
+            ..Settings::default()
+        },
+    )
 }
 
 fn history() -> impl Strategy<Value = History> {
@@ -420,7 +421,7 @@ proptest! {
 
     #[test]
     fn a_path_that_loses_packets_makes_little_noise(seed in any::<u64>(), percent in 5..70_u32) {
-        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true };
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let first = [Truth::Lossy(percent), Truth::Healthy];
         let mut world = World::new(Settings::default(), &first, habits, seed);
         world.run(600_000);
@@ -435,7 +436,7 @@ proptest! {
 
     #[test]
     fn heartbeats_alone_bring_nothing_up(seed in any::<u64>(), pause in 0..10_000_u64) {
-        let habits = Habits { fails_over: true, deaf_for: 0, permitted: true, seen: true };
+        let habits = Habits { fails_over: true, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let first = [Truth::WorkersStopped, Truth::Healthy];
         let mut world = World::new(Settings::default(), &first, habits, seed);
         world.run(60_000 + pause);
@@ -451,7 +452,7 @@ proptest! {
     fn a_minion_that_hangs_on_a_dead_master_is_restarted_and_proven_to_answer(
         seed in any::<u64>(), fault in prop_oneof![Just(Truth::Stopped), Just(Truth::Cut), Just(Truth::WorkersStopped)],
     ) {
-        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true };
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let settings = Settings { mode: Mode::Restart, ..Settings::default() };
         let mut world = World::new(settings, &[Truth::Healthy, Truth::Healthy], habits, seed);
         world.run(30_000);
