@@ -354,7 +354,7 @@ fn check_noise(world: &World, history: &History) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn check_restarts(world: &World) -> Result<(), TestCaseError> {
+fn check_restarts(world: &World) -> Result<Vec<u64>, TestCaseError> {
     let restarts = world.log.iter().filter_map(|(at, event)| match event {
         Event::Decision(Decision::RestartMinion { .. }) => Some(*at),
         _ => None,
@@ -365,16 +365,16 @@ fn check_restarts(world: &World) -> Result<(), TestCaseError> {
         prop_assert!(pair[1] - pair[0] >= backoff, "{:?}", restarts);
     }
     // Not before the minion was stuck, with another master up, for `restart_after`.
-    for restart in restarts {
+    for restart in &restarts {
         let from = restart - u64::try_from(world.settings.restart_after.as_millis()).unwrap();
         let ready = |(at, event): &(u64, Event)| {
             let is_ready =
                 matches!(event, Event::Decision(Decision::Ready(readiness)) if readiness.is_ready());
-            is_ready && *at > from && *at < restart
+            is_ready && *at > from && at < restart
         };
         prop_assert!(!world.log.iter().any(ready));
     }
-    Ok(())
+    Ok(restarts)
 }
 
 proptest! {
@@ -471,5 +471,21 @@ proptest! {
         prop_assert_eq!(last.master, Some(format!("salt{}", 2 - tied)));
         prop_assert_eq!(report.failovers, 1);
         prop_assert!(last.after_ms.unwrap() < Duration::from_secs(20).as_secs_f64() * 1e3);
+    }
+
+    #[test]
+    fn a_restart_that_does_not_help_is_tried_again_once_per_backoff(seed in any::<u64>(), backoff in 15..120_u64) {
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: false };
+        let settings = Settings {
+            mode: Mode::Restart,
+            restart_backoff: Duration::from_secs(backoff),
+            ..Settings::default()
+        };
+        let mut world = World::new(settings, &[Truth::Healthy, Truth::Healthy], habits, seed);
+        world.run(30_000);
+        world.set(world.tied.unwrap(), Truth::Stopped);
+        world.run(300_000);
+        let restarts = check_restarts(&world)?;
+        prop_assert!(restarts.len() >= 2, "{restarts:?}");
     }
 }
