@@ -40,29 +40,30 @@ fn truth() -> impl Strategy<Value = Truth> {
 
 fn habits() -> impl Strategy<Value = Habits> {
     let deaf_for = prop_oneof![4 => Just(0), 1 => 1_000_u64..40_000];
-    (
-        any::<bool>(),
-        deaf_for,
-        prop::bool::weighted(0.8),
-        prop::bool::weighted(0.8),
-    )
-        .prop_map(|(fails_over, deaf_for, permitted, seen)| Habits {
+    let mostly = || prop::bool::weighted(0.8);
+    (any::<bool>(), deaf_for, mostly(), mostly(), mostly()).prop_map(
+        |(fails_over, deaf_for, permitted, seen, restarts)| Habits {
             fails_over,
             deaf_for,
             permitted,
             seen,
-        })
+            restarts,
+        },
+    )
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
     let mode = prop_oneof![Just(Mode::Observe), Just(Mode::Restart)];
-    (mode, 1..4_u32, 1..4_u32, 1..4_u32).prop_map(|(mode, heartbeat_misses, verify_misses, rise)| Settings {
-        mode,
-        heartbeat_misses,
-        verify_misses,
-        rise,
-        ..Settings::default()
-    })
+    (mode, 1..4_u32, 1..4_u32, 1..4_u32, 15..300_u64).prop_map(
+        |(mode, heartbeat_misses, verify_misses, rise, backoff)| Settings {
+            mode,
+            heartbeat_misses,
+            verify_misses,
+            rise,
+            restart_backoff: Duration::from_secs(backoff),
+            ..Settings::default()
+        },
+    )
 }
 
 fn history() -> impl Strategy<Value = History> {
@@ -353,7 +354,7 @@ fn check_noise(world: &World, history: &History) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn check_restarts(world: &World) -> Result<(), TestCaseError> {
+fn check_restarts(world: &World) -> Result<Vec<u64>, TestCaseError> {
     let restarts = world.log.iter().filter_map(|(at, event)| match event {
         Event::Decision(Decision::RestartMinion { .. }) => Some(*at),
         _ => None,
@@ -364,16 +365,16 @@ fn check_restarts(world: &World) -> Result<(), TestCaseError> {
         prop_assert!(pair[1] - pair[0] >= backoff, "{:?}", restarts);
     }
     // Not before the minion was stuck, with another master up, for `restart_after`.
-    for restart in restarts {
+    for restart in &restarts {
         let from = restart - u64::try_from(world.settings.restart_after.as_millis()).unwrap();
         let ready = |(at, event): &(u64, Event)| {
             let is_ready =
                 matches!(event, Event::Decision(Decision::Ready(readiness)) if readiness.is_ready());
-            is_ready && *at > from && *at < restart
+            is_ready && *at > from && at < restart
         };
         prop_assert!(!world.log.iter().any(ready));
     }
-    Ok(())
+    Ok(restarts)
 }
 
 proptest! {
@@ -420,7 +421,7 @@ proptest! {
 
     #[test]
     fn a_path_that_loses_packets_makes_little_noise(seed in any::<u64>(), percent in 5..70_u32) {
-        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true };
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let first = [Truth::Lossy(percent), Truth::Healthy];
         let mut world = World::new(Settings::default(), &first, habits, seed);
         world.run(600_000);
@@ -435,7 +436,7 @@ proptest! {
 
     #[test]
     fn heartbeats_alone_bring_nothing_up(seed in any::<u64>(), pause in 0..10_000_u64) {
-        let habits = Habits { fails_over: true, deaf_for: 0, permitted: true, seen: true };
+        let habits = Habits { fails_over: true, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let first = [Truth::WorkersStopped, Truth::Healthy];
         let mut world = World::new(Settings::default(), &first, habits, seed);
         world.run(60_000 + pause);
@@ -451,7 +452,7 @@ proptest! {
     fn a_minion_that_hangs_on_a_dead_master_is_restarted_and_proven_to_answer(
         seed in any::<u64>(), fault in prop_oneof![Just(Truth::Stopped), Just(Truth::Cut), Just(Truth::WorkersStopped)],
     ) {
-        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true };
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let settings = Settings { mode: Mode::Restart, ..Settings::default() };
         let mut world = World::new(settings, &[Truth::Healthy, Truth::Healthy], habits, seed);
         world.run(30_000);
@@ -470,5 +471,21 @@ proptest! {
         prop_assert_eq!(last.master, Some(format!("salt{}", 2 - tied)));
         prop_assert_eq!(report.failovers, 1);
         prop_assert!(last.after_ms.unwrap() < Duration::from_secs(20).as_secs_f64() * 1e3);
+    }
+
+    #[test]
+    fn a_restart_that_does_not_help_is_tried_again_once_per_backoff(seed in any::<u64>(), backoff in 15..120_u64) {
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: false };
+        let settings = Settings {
+            mode: Mode::Restart,
+            restart_backoff: Duration::from_secs(backoff),
+            ..Settings::default()
+        };
+        let mut world = World::new(settings, &[Truth::Healthy, Truth::Healthy], habits, seed);
+        world.run(30_000);
+        world.set(world.tied.unwrap(), Truth::Stopped);
+        world.run(300_000);
+        let restarts = check_restarts(&world)?;
+        prop_assert!(restarts.len() >= 2, "{restarts:?}");
     }
 }

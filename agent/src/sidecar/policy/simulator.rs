@@ -108,6 +108,8 @@ pub(super) struct Habits {
     pub(super) permitted: bool,
     /// The kernel shows its connections.
     pub(super) seen: bool,
+    /// Its service can be restarted.
+    pub(super) restarts: bool,
 }
 
 /// What happened, in milliseconds since the start.
@@ -357,9 +359,13 @@ impl World {
 
     fn minion(&mut self) {
         if self.restarted_at.take_if(|at| *at <= self.now).is_some() {
-            self.pid += 10;
-            self.fact(What::Restarted(Ok(())));
-            self.untie();
+            if self.habits.restarts {
+                self.pid += 10;
+                self.fact(What::Restarted(Ok(())));
+                self.untie();
+            } else {
+                self.fact(What::Restarted(Err("exit status 5".to_owned())));
+            }
         }
         if let Some(master) = self.tied {
             let leaves = self.habits.fails_over && !self.truth(master).works();
