@@ -11,8 +11,11 @@
 //! passes through the gate, then shares the road: so a waiting publish stops new requests, and begins when
 //! those under way have ended. It is `flock(2)`: a process that dies lets go.
 //!
+//! Those who wait to publish are many when a crowd begins, and each turn is short: who only wants to look for a return would come too
+//! late. So whoever waits with a small request says so by a third file, and publishes let it go first, for a while.
+//!
 //! A runner is another matter: it takes a worker for half a second of computing and more, and as many at once as there
-//! are workers keep the master from its minions, whose returns get lost then. A third lock lets one run at a time.
+//! are workers keep the master from its minions, whose returns get lost then. A fourth lock lets one run at a time.
 //!
 //! A process may end while its publish is under way, because the other master was faster. So a publish
 //! leaves its time in the gate's file until the reply is in; who finds a fresh one waits until the call
@@ -40,6 +43,8 @@ const STUCK: Duration = Duration::from_secs(1);
 /// For how long a small request waits for a publish whose process did not stay for the reply: until its call
 /// has been dealt, most likely. The next publish waits until it can only be stuck.
 const LEFT_BEHIND: Duration = Duration::from_millis(250);
+/// For how long a publish lets small requests go first.
+const COURTESY: Duration = Duration::from_secs(1);
 
 /// The traffic of this host to one master.
 #[derive(Debug, Clone)]
@@ -49,6 +54,8 @@ pub(crate) struct Traffic(Option<Arc<Locks>>);
 struct Locks {
     gate: File,
     road: File,
+    /// Shared by the small requests that wait.
+    waiting: File,
     runner: File,
 }
 
@@ -88,6 +95,7 @@ impl Traffic {
     /// Waits until no publish is under way, or until the one that is can only be stuck.
     pub(crate) async fn pass(&self, deadline: Instant) -> Pass {
         let Some(locks) = &self.0 else { return Pass(None) };
+        let _waiting = Waiting::begin(locks, deadline).await;
         let stuck = || locks.publish_age().is_some_and(|age| age > STUCK);
         if lock(deadline, stuck, || locks.gate.try_lock_shared())
             .await
@@ -115,7 +123,23 @@ impl Traffic {
         let Some(locks) = &self.0 else {
             return Ok(Turn(None));
         };
-        lock(deadline, || false, || locks.gate.try_lock()).await?;
+        let mut courteous_until = None;
+        let attempt = || {
+            locks.gate.try_lock()?;
+            let until = *courteous_until.get_or_insert_with(|| Instant::now() + COURTESY);
+            match locks.waiting.try_lock() {
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    release(&locks.gate);
+                    Err(TryLockError::WouldBlock)
+                }
+                Ok(()) => {
+                    release(&locks.waiting);
+                    Ok(())
+                }
+                Err(_) => Ok(()),
+            }
+        };
+        lock(deadline, || false, attempt).await?;
         // From here on the drop of the turn opens the gate.
         let turn = Turn(Some(Arc::clone(locks)));
         lock(deadline, || false, || locks.road.try_lock()).await?;
@@ -142,6 +166,23 @@ impl Turn {
         {
             tracing::debug!(%error, "cannot take back the mark in the lock file of another user");
         }
+    }
+}
+
+/// A small request that waits; dropping it ends the wait.
+struct Waiting<'a>(&'a Locks);
+
+impl<'a> Waiting<'a> {
+    async fn begin(locks: &'a Locks, deadline: Instant) -> Self {
+        // Somebody looks for a moment whether anybody waits. In vain until the deadline: then nothing comes of the request either.
+        let _ = lock(deadline, || false, || locks.waiting.try_lock_shared()).await;
+        Self(locks)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        release(&self.0.waiting);
     }
 }
 
@@ -213,6 +254,7 @@ impl Locks {
         Ok(Self {
             gate: open("gate")?,
             road: open("road")?,
+            waiting: open("waiting")?,
             runner: open("runner")?,
         })
     }
@@ -354,6 +396,36 @@ mod tests {
         assert!(stopped.is_err());
         drop(pass);
         assert!(waiting.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_request_that_waits_comes_before_all_publishes_that_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let later = Instant::now() + Duration::from_secs(60);
+        let held = traffic(folder.path(), 1).turn(later).await.unwrap();
+        let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..5 {
+            let (traffic, told) = (traffic(folder.path(), 1), told.clone());
+            tokio::spawn(async move {
+                let _turn = traffic.turn(later).await.unwrap();
+                told.send("publish").unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let small = traffic(folder.path(), 1);
+        tokio::spawn(async move {
+            let _pass = small.pass(later).await;
+            told.send("small").unwrap();
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(held);
+        let mut seen = Vec::new();
+        while let Some(who) = order.recv().await {
+            seen.push(who);
+        }
+        assert_eq!(seen.first(), Some(&"small"), "{seen:?}");
+        assert_eq!(seen.len(), 6);
     }
 
     #[tokio::test]

@@ -39,16 +39,26 @@ pub(crate) fn fifty_at_once_run_once_each(lab: &Lab) {
             .unwrap()
     };
     let running: Vec<Child> = (0..MANY).map(start).collect();
+    let mut unknown = Vec::new();
     for (number, child) in running.into_iter().enumerate() {
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "run {number}: {output:?}");
+        match output.status.code() {
+            Some(0) => {}
+            // A master that has too few processors for its workers may stall, and lose the reply.
+            Some(7) => unknown.push(number),
+            _ => panic!("run {number}: {output:?}"),
+        }
     }
+    assert!(unknown.len() <= MANY / 10, "no outcome: {unknown:?}");
     let mut times: BTreeMap<usize, usize> = BTreeMap::new();
     for line in fs::read_to_string(&file).unwrap().lines() {
         *times.entry(line.parse().unwrap()).or_default() += 1;
     }
-    let once: BTreeMap<usize, usize> = (0..MANY).map(|number| (number, 1)).collect();
-    assert_eq!(times, once);
+    for number in 0..MANY {
+        let times = times.get(&number).copied().unwrap_or_default();
+        let least = usize::from(!unknown.contains(&number));
+        assert!((least..=1).contains(&times), "run {number} ran {times} times");
+    }
     // No master has a worker that waits for itself.
     for _ in 0..4 {
         let run = saltfo(lab, &["probe", "--timeout", "5", "--out", "json"]);

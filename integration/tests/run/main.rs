@@ -22,12 +22,20 @@ mod terminal;
 mod words;
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use integration::{Lab, SaltVersion};
+
+/// One lab at a time: what is tested is saltfo, not masters without processors.
+fn alone() -> MutexGuard<'static, ()> {
+    static LAB: Mutex<()> = Mutex::new(());
+    LAB.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One lab per release, and everything that can be asked of it: bringing it up takes longer than asking.
 #[test]
 fn jobs_on_real_masters() {
+    let _alone = alone();
     for version in SaltVersion::tested().unwrap() {
         eprintln!("== salt {version}");
         let lab = Lab::builder()
@@ -67,6 +75,7 @@ fn jobs_on_real_masters() {
 /// What goes in and what comes out. One lab per release.
 #[test]
 fn words_and_forms() {
+    let _alone = alone();
     for version in SaltVersion::tested().unwrap() {
         eprintln!("== salt {version}");
         let lab = Lab::builder().version(version).worker_threads(3).build().unwrap();
@@ -85,6 +94,7 @@ fn words_and_forms() {
 /// Masters that do not repeat what they ask of themselves, as `pki-tools install` has told them. One lab per release.
 #[test]
 fn crowds() {
+    let _alone = alone();
     for version in SaltVersion::tested().unwrap() {
         eprintln!("== salt {version}");
         let lab = Lab::builder().version(version).worker_threads(5).build().unwrap();
@@ -96,6 +106,7 @@ fn crowds() {
 /// Every fault once the job is published. One lab per release.
 #[test]
 fn a_job_runs_once_whatever_happens() {
+    let _alone = alone();
     for version in SaltVersion::tested().unwrap() {
         eprintln!("== salt {version}");
         let lab = Lab::builder()
