@@ -8,7 +8,7 @@ use integration::{Daemon, Lab};
 use proto::crypto::PrivateKey;
 
 use crate::network;
-use crate::sidecar::{MASTERS, Sample, Sidecar};
+use crate::sidecar::{LONG, MASTERS, Sample, Sidecar};
 use crate::table::{Row, Table};
 
 type Deed = fn(&Daemon<'_>, &Lab);
@@ -241,23 +241,26 @@ pub(crate) fn both_masters_may_be_gone_and_come_back(sidecar: &mut Sidecar<'_>, 
 pub(crate) fn a_rotated_key_changes_nothing(sidecar: &mut Sidecar<'_>, table: &mut Table) {
     let active = sidecar.fresh();
     let before = sidecar.log();
-    let read = sidecar
-        .wait_after(Instant::now(), "a report", |_| true)
-        .of(active, "last_publication");
+    let lab = sidecar.lab;
     let leaver = PrivateKey::generate(2048, &mut rand::rng())
         .unwrap()
         .public_key()
         .to_pem()
         .unwrap();
-    let lab = sidecar.lab;
+    // A minion that was deleted must not read on: the master takes a new key.
     fs::write(lab.pki_dir(active).unwrap().join("minions/leaver"), leaver).unwrap();
     let start = Instant::now();
     let deleted = lab.salt_key(active, &["-y", "-d", "leaver"]).output().unwrap();
     assert!(deleted.status.success(), "{deleted:?}");
-    // `ping_on_rotate`: the master calls all minions under its new key.
-    let heard = sidecar.wait_after(start, "a publication under the new key", |now| {
-        now.of(active, "last_publication") > read
-    });
+    // The master is told by this file, and removes it when it acts on it.
+    let told = lab.folder().join(active).join("cache/.dfn");
+    integration::until("the master takes a new key", LONG, || {
+        Ok((!told.exists()).then_some(()))
+    })
+    .unwrap();
+    // The first one may have been on its way already.
+    let mut heard = publication(sidecar, active, start);
+    heard = publication(sidecar, active, heard.at);
     // A master that could not be verified under it would be known by its next answer.
     let moment = heard.status["at"].as_str().unwrap();
     let after = sidecar.wait_after(start, "a verified answer later", |now| {
@@ -278,6 +281,20 @@ pub(crate) fn a_rotated_key_changes_nothing(sidecar: &mut Sidecar<'_>, table: &m
         told: None,
         back: None,
     });
+}
+
+/// Publishes something, and waits until the sidecar has read it.
+fn publication(sidecar: &mut Sidecar<'_>, master: &str, start: Instant) -> Sample {
+    let before = sidecar.wait_after(start, "a report", |_| true);
+    let before = before.of(master, "last_publication");
+    let mut command = sidecar
+        .lab
+        .salt_cli(master, &["--async", "minion01", "test.ping"]);
+    let published = command.output().unwrap();
+    assert!(published.status.success(), "{published:?}");
+    sidecar.wait_after(start, "a publication is read", |now| {
+        now.of(master, "last_publication") > before
+    })
 }
 
 fn put(file: &Path, text: &str) {
