@@ -168,6 +168,11 @@ pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_
     let aside = genuine.with_extension("genuine");
     master.kill().unwrap();
     copy(&genuine, &aside);
+    // Masters keep the session keys of minions there, also over a restart; nobody else has those.
+    let cache = sidecar.lab.folder().join(active).join("cache");
+    let cache_aside = cache.with_extension("genuine");
+    fs::rename(&cache, &cache_aside).unwrap();
+    fs::create_dir(&cache).unwrap();
     // It accepts the same minions. Its own keys are not those.
     for pair in ["master", "master_sign"] {
         let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
@@ -201,8 +206,12 @@ pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_
     master.kill().unwrap();
     fs::remove_dir_all(&genuine).unwrap();
     fs::rename(&aside, &genuine).unwrap();
+    fs::remove_dir_all(&cache).unwrap();
+    fs::rename(&cache_aside, &cache).unwrap();
     let start = Instant::now();
     master.start().unwrap();
+    // A minion that met an impostor may have given up.
+    sidecar.lab.move_minion("minion01", active).unwrap();
     sidecar.wait_after(start, "the genuine one is up again", Sample::all_up);
 }
 
