@@ -125,7 +125,9 @@ fn observe(sidecar: &mut Sidecar<'_>, name: &str, master: &str, verdicts: &[&str
     });
     assert!(!told.is_ready(), "{told:?}");
     let other = MASTERS.into_iter().find(|other| *other != master).unwrap();
-    assert_eq!(told.state(other), "up", "{name}: the other master: {told:?}");
+    sidecar.wait_after(told.at, &format!("{name}: the other master is up"), |now| {
+        now.state(other) == "up"
+    });
     Row {
         fault: name.to_owned(),
         verdict: told.state(master),
