@@ -338,7 +338,8 @@ impl Daemon {
             Ok((config, which)) => {
                 let before = std::mem::replace(&mut self.config, config);
                 let masters = self.watches.configure(&self.config);
-                self.addresses = Addresses::of(&self.config);
+                let known = std::mem::replace(&mut self.addresses, Addresses::of(&self.config));
+                self.addresses.remember(&known, &masters);
                 // They speak of masters by their old numbers.
                 self.round_trips = JoinSet::new();
                 self.audience.configure(&self.config, Some(&before.sidecar));
