@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::facts::{Fact, What};
 use super::http::{self, Listening, Snapshot};
@@ -89,22 +89,27 @@ async fn first_config(
             Err(error) if !error.may_pass() => return Err(error),
             Err(error) => error.to_string(),
         };
-        if waiting.as_ref().is_none_or(|(told, _)| *told != error) {
+        let (told, server) = waiting.get_or_insert_with(|| {
+            audience.systemd.ready(&error);
+            (String::new(), Server::start(&Settings::default(), audience))
+        });
+        if *told != error {
             tracing::warn!("{error}; waiting for it");
             audience.publish_trouble(&error);
-            let server = match waiting.take() {
-                Some((_, server)) => server,
-                None => {
-                    audience.systemd.ready(&error);
-                    Server::start(&Settings::default(), audience)
-                }
-            };
-            waiting = Some((error, server));
+            *told = error;
         }
         audience.systemd.alive();
-        tokio::select! {
-            () = sleep(RETRY) => {}
-            order = signals.next() => if order == Order::Stop { return Ok(None) },
+        let again = Instant::now() + RETRY;
+        loop {
+            tokio::select! {
+                () = sleep_until(again) => break,
+                // It may be the port that is missing, too.
+                () = server.tell() => {}
+                order = signals.next() => match order {
+                    Order::Stop => return Ok(None),
+                    Order::Reload => break,
+                },
+            }
         }
     }
 }
@@ -333,7 +338,8 @@ impl Daemon {
             Ok((config, which)) => {
                 let before = std::mem::replace(&mut self.config, config);
                 let masters = self.watches.configure(&self.config);
-                self.addresses = Addresses::of(&self.config);
+                let known = std::mem::replace(&mut self.addresses, Addresses::of(&self.config));
+                self.addresses.remember(&known, &masters);
                 // They speak of masters by their old numbers.
                 self.round_trips = JoinSet::new();
                 self.audience.configure(&self.config, Some(&before.sidecar));

@@ -286,6 +286,7 @@ impl Policy {
             let master = new(active.master)?;
             Some(Active { master, ..active })
         });
+        self.minion.reschedule(&settings, now);
         self.settings = settings;
         self.tick(now)
     }

@@ -57,6 +57,16 @@ impl Addresses {
         }
     }
 
+    /// Begins with what was known of the masters that stay: a minion hangs on no stranger because names are asked for anew.
+    pub(super) fn remember(&mut self, before: &Self, masters: &[(String, Option<MasterIndex>)]) {
+        for (known, (_, former)) in self.masters.iter_mut().zip(masters) {
+            if let Some(same) = former.and_then(|index| before.masters.get(index.0)) {
+                known.named.clone_from(&same.named);
+                known.peers.clone_from(&same.peers);
+            }
+        }
+    }
+
     /// Waits until a name has led somewhere.
     pub(super) async fn learn(&mut self) {
         match self.answers.recv().await {
@@ -109,5 +119,36 @@ async fn ask(index: MasterIndex, master: MasterConfig, told: mpsc::Sender<(Maste
             }
         }
         sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(known: &[&[&str]]) -> Addresses {
+        let masters = known.iter().map(|named| Known {
+            publish_port: 4505,
+            named: named.iter().map(|address| address.parse().unwrap()).collect(),
+            peers: BTreeSet::new(),
+        });
+        Addresses {
+            masters: masters.collect(),
+            answers: mpsc::channel(1).1,
+            _lookups: JoinSet::new(),
+        }
+    }
+
+    #[test]
+    fn addresses_of_masters_that_stay_are_known_before_their_names_are_asked_for_again() {
+        let before = addresses(&[&["10.0.0.11"], &["10.0.0.12"]]);
+        let mut now = addresses(&[&[], &[]]);
+        let masters = [
+            ("salt3".to_owned(), None),
+            ("salt1".to_owned(), Some(MasterIndex(0))),
+        ];
+        now.remember(&before, &masters);
+        let known: Vec<Vec<IpAddr>> = now.endpoints().into_iter().map(|of| of.addresses).collect();
+        assert_eq!(known, [vec![], vec![IpAddr::from([10, 0, 0, 11])]]);
     }
 }

@@ -393,6 +393,15 @@ impl Minion {
         duration.mul_f64(self.random.random_range(0.8..1.2))
     }
 
+    /// What is due is due by these settings. Round trips that were under way are not waited for: they were given up.
+    pub(super) fn reschedule(&mut self, settings: &Settings, now: Instant) {
+        let latest = now + self.spread(settings.round_trip);
+        for rounds in &mut self.rounds {
+            let given_up = rounds.asked.take().is_some();
+            rounds.due = rounds.due.map(|due| if given_up { now } else { due.min(latest) });
+        }
+    }
+
     /// The masters are others now: each has the number of its former self, if it had one.
     pub(super) fn renumber(&mut self, former: &[Option<MasterIndex>], now: Instant) {
         let mut old: Vec<Option<Rounds>> = self.rounds.drain(..).map(Some).collect();

@@ -201,6 +201,44 @@ fn a_reload_keeps_what_is_known_of_the_masters_that_stay() {
     assert_eq!(course.policy.failovers(), 0);
 }
 
+/// The same masters under other settings.
+fn reloaded(course: &mut Course, settings: Settings) {
+    let masters = vec![("salt1".to_owned(), Some(ONE)), ("salt2".to_owned(), Some(TWO))];
+    let told = course.policy.reload(settings, masters, course.at());
+    course.tell(told);
+}
+
+#[test]
+fn a_shorter_round_trip_counts_from_the_reload_on() {
+    let mut course = Course::ready(Mode::Observe);
+    let before = course.round_trips().len();
+    let round_trip = Duration::from_secs(5);
+    reloaded(
+        &mut course,
+        Settings {
+            round_trip,
+            ..Settings::default()
+        },
+    );
+    course.well(7_000, &[]);
+    assert_eq!(course.round_trips().len(), before + 1);
+    assert!(course.policy.readiness().is_ready());
+}
+
+#[test]
+fn a_round_trip_that_a_reload_gave_up_is_made_again_soon() {
+    let mut course = Course::ready(Mode::Observe);
+    course.tied(&[TWO]);
+    let through_two = |course: &Course| {
+        let asked = course.round_trips();
+        asked.iter().filter(|(_, master)| *master == TWO).count()
+    };
+    assert_eq!(through_two(&course), 1);
+    reloaded(&mut course, Settings::default());
+    course.well(3_000, &[]);
+    assert_eq!(through_two(&course), 2);
+}
+
 #[test]
 fn the_report_has_its_shape() {
     let course = Course::ready(Mode::Observe);

@@ -1,0 +1,79 @@
+//! Restarting the minion: who may, when, how often, and whether it helped.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::sidecar::{LONG, MASTERS, Sidecar};
+use crate::table::{Row, Table};
+
+/// Asks the test to restart the minion, as one would ask systemd, and waits until it has.
+fn command(sidecar: &Sidecar<'_>) -> String {
+    let folder = sidecar.file("restarts");
+    fs::create_dir_all(&folder).unwrap();
+    let script = "echo please >>\"$0/asked\"; until [ -e \"$0/done\" ]; do sleep 0.1; done";
+    let words = serde_json::json!(["sh", "-c", script, folder]);
+    format!("  restart_command: {words}\n")
+}
+
+fn asked(sidecar: &Sidecar<'_>) -> usize {
+    let text = fs::read_to_string(sidecar.file("restarts/asked")).unwrap_or_default();
+    text.lines().count()
+}
+
+/// Held on a master that hangs, the minion is restarted once, and then answers through the other one.
+pub(crate) fn a_minion_on_a_dead_master_is_restarted_once(sidecar: &mut Sidecar<'_>, table: &mut Table) {
+    sidecar.configure(&format!("  mode: restart\n{}", command(sidecar)));
+    let active = sidecar.fresh();
+    let other = MASTERS.into_iter().find(|other| *other != active).unwrap();
+    let lab = sidecar.lab;
+    let master = lab.master(active).unwrap();
+    let start = Instant::now();
+    master.hang().unwrap();
+    let not_ready = sidecar.wait_after(start, "not ready", |now| !now.is_ready());
+    integration::until("it wants the minion restarted", LONG, || {
+        Ok((asked(sidecar) > 0).then_some(()))
+    })
+    .unwrap();
+    let wanted = start.elapsed();
+    lab.move_minion("minion01", other).unwrap();
+    fs::write(sidecar.file("restarts/done"), "").unwrap();
+    let moved = Instant::now();
+    let helped = sidecar.wait_after(start, "it helped", |now| {
+        now.status["last_restart"]["result"] == "helped"
+    });
+    assert!(helped.is_ready(), "{helped:?}");
+    assert_eq!(helped.active(), Some(other), "{helped:?}");
+    let report = &helped.status;
+    assert_eq!(report["restarts"], 1, "{report}");
+    assert_eq!(report["failovers"], 1, "{report}");
+    assert_eq!(
+        report["last_restart"]["master"],
+        format!("{other}.xyz.example"),
+        "{report}"
+    );
+    table.add(Row {
+        fault: "hangs as a whole (`mode: restart`)".to_owned(),
+        verdict: format!("minion restarted after {:.2} s", wanted.as_secs_f64()),
+        why: report["last_restart"]["why"].as_str().unwrap().to_owned(),
+        not_ready: Some(not_ready.at - start),
+        told: None,
+        back: Some(helped.at.saturating_duration_since(moved)),
+    });
+    // The master is back, and nothing more is restarted.
+    master.resume().unwrap();
+    let resumed = Instant::now();
+    let up = sidecar.wait_after(resumed, "the other one is up again", |now| now.all_up());
+    assert_eq!(up.status["restarts"], 1);
+    assert_eq!(asked(sidecar), 1);
+    fs::remove_dir_all(sidecar.file("restarts")).unwrap();
+}
+
+/// What it would run, were it told to restart; for [`was_never_asked`].
+pub(crate) fn observe_only(sidecar: &Sidecar<'_>) {
+    sidecar.configure(&format!("  restart_after: 1s\n{}", command(sidecar)));
+}
+
+/// In `mode: observe` nothing was restarted, whatever happened.
+pub(crate) fn was_never_asked(sidecar: &Sidecar<'_>) {
+    assert_eq!(asked(sidecar), 0, "the sidecar restarts in mode observe");
+}
