@@ -86,17 +86,18 @@ impl<'a> Running<'a> {
     /// # Errors
     /// They are not in time, with the end of its log.
     pub(super) fn until_all_up(&mut self) -> anyhow::Result<String> {
-        let mut last = None;
+        let mut last = String::from("it has not answered");
         let all_up = until("both masters are up and jobs get through", CHANGE, || {
             if let Some(status) = self.process.try_wait()? {
                 anyhow::bail!("the sidecar has ended: {status}");
             }
-            let status = self.status();
-            let active = status.as_ref().and_then(Status::when_all_up);
-            last = status;
-            Ok(active)
+            let Some(status) = self.status() else {
+                return Ok(None);
+            };
+            last = status.why.clone();
+            Ok(status.when_all_up())
         });
-        all_up.with_context(|| format!("{last:?}\n{}", self.log_tail()))
+        all_up.with_context(|| format!("{last}\n{}", self.log_tail()))
     }
 
     /// Its id as seen from here.
