@@ -33,12 +33,17 @@ impl Lab {
     /// # Errors
     /// It has ended already.
     pub fn signal(&self, child: &std::process::Child, signal: Signal) -> anyhow::Result<()> {
+        process::send(self.pid(child)?, signal)
+    }
+
+    /// The id, as seen from here, of a program that was started with [`Lab::command`]: the child is `nsenter`.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn pid(&self, child: &std::process::Child) -> anyhow::Result<i32> {
         let nsenter = i32::try_from(child.id())?;
-        let inner = process::children(nsenter)?
-            .first()
-            .copied()
-            .context("the program has ended")?;
-        process::send(inner, signal)
+        let children = process::children(nsenter)?;
+        children.first().copied().context("the program has ended")
     }
 
     /// Runs `salt ARGUMENTS…` on a master, say `["minion01", "test.ping"]`.

@@ -13,6 +13,7 @@ mod report;
 mod round_trip;
 mod run;
 mod samples;
+mod sidecar;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -37,9 +38,10 @@ Examples:
   cargo run --release -p integration --bin bench -- --salt 3006 --salt 3008 --json bench.json
   cargo run --release -p integration --bin bench -- --runs 10       a quick look
   cargo run --release -p integration --bin bench -- run             saltfo run, beside salt on the master
+  cargo run --release -p integration --bin bench -- agent           the sidecar
   cargo run --release -p integration --bin bench -- keys            pki-tools, on a client of 1,000 servers
 
-Takes about six minutes for each release of Salt, as does `run`. Everything that is compared was measured in turns, so ratios within
+Takes about six minutes for each release of Salt, as does `run`; `agent` takes twenty. Everything that is compared was measured in turns, so ratios within
 a run say more than milliseconds. Keep the machine quiet: its load is in the report.
 
 Exits 0 when everything was measured, whether or not a target is met; 1 when something could not be measured or
@@ -78,6 +80,12 @@ struct Output {
 enum Other {
     /// Measures saltfo run beside salt on the master: one job at a time, and fifty at once for ten minions
     Run(Bench),
+    /// Measures saltfo agent: how soon it notices a fault, and what it costs its host and the masters
+    #[command(mut_arg("runs", |runs| {
+        runs.default_value("5").value_parser(clap::value_parser!(u32).range(1..=100))
+            .help("How often to cause each fault, and to measure the masters with and without it")
+    }))]
+    Agent(Bench),
     /// Measures pki-tools: making keys beside OpenSSL, editing a large file, memory
     Keys {
         /// Servers of the client
@@ -89,6 +97,9 @@ enum Other {
     /// Measures on a host of the lab; the bench starts this
     #[command(hide = true)]
     Inner(inner::Inner),
+    /// Asks the sidecar of a host of the lab; the bench starts this
+    #[command(hide = true)]
+    Ask(sidecar::Ask),
 }
 
 /// How results are written: Salt's own option.
@@ -104,6 +115,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.other {
         Some(Other::Inner(inner)) => inner.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Ask(ask)) => ask.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Agent(bench)) => bench.run(sidecar::measure, "", |_| Ok(Vec::new())),
         Some(Other::Run(bench)) => bench.run(run::measure, "", |_| Ok(Vec::new())),
         Some(Other::Keys { servers, output }) => bench_keys(*servers, output),
         None => arguments.bench.run(release::measure, "the binary", binary::rows),

@@ -22,7 +22,7 @@ pub(crate) fn peak(mut child: Child) -> anyhow::Result<(u64, Output)> {
     while child.try_wait()?.is_none() {
         // A process that has just ended has a status without this line.
         let status = std::fs::read_to_string(&path).unwrap_or_default();
-        peak = peak.max(high_water_mark(&status).unwrap_or(0));
+        peak = peak.max(kib(&status, "VmHWM").unwrap_or(0));
         std::thread::sleep(LOOK);
     }
     let output = child.wait_with_output()?;
@@ -33,10 +33,12 @@ pub(crate) fn peak(mut child: Child) -> anyhow::Result<(u64, Output)> {
     Ok((peak, output))
 }
 
-/// `VmHWM` of proc(5), in KiB.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
+/// A size in `/proc/PID/status` of proc(5), say `VmHWM`, in KiB.
+pub(crate) fn kib(status: &str, name: &str) -> Option<u64> {
+    let mut values = status
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    values.next()?.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod tests {
     #[test]
     fn the_high_water_mark_of_this_process_can_be_read() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        assert!(high_water_mark(&status).unwrap() > 100);
-        assert_eq!(high_water_mark("Name:\tsaltfo\nState:\tZ (zombie)\n"), None);
+        assert!(kib(&status, "VmHWM").unwrap() > 100);
+        assert_eq!(kib("Name:\tsaltfo\nState:\tZ (zombie)\n", "VmHWM"), None);
     }
 }

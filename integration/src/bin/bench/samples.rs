@@ -12,8 +12,13 @@ pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
     pub(crate) fn push(&mut self, sample: Duration) {
+        self.push_ms(sample.as_secs_f64() * 1e3);
+    }
+
+    /// A difference may be negative, as no [`Duration`] is.
+    pub(crate) fn push_ms(&mut self, sample: f64) {
         // Microseconds behind the point: more digits say nothing.
-        self.0.push((sample.as_secs_f64() * 1e6).round() / 1e3);
+        self.0.push((sample * 1e3).round() / 1e3);
     }
 
     /// The middle one, or between the two in the middle. NaN if there are none, which meets no target.
