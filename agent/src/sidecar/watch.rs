@@ -8,8 +8,8 @@
 //! - The publish line (`publish_line`, `judge`) is a subscription to port 4505, at the address at which the request line has
 //!   verified the master. What arrives is judged with the keys of the sign-in.
 //!
-//! The keys of a sign-in outlive connections: a new one is made when a master no longer knows them, and when a
-//! publication does not open.
+//! The keys of a sign-in are trusted over the connection over which they were had: after a new connection there is a new sign-in,
+//! as there is when a master no longer knows them, and when a publication does not open.
 
 mod backoff;
 mod bucket;

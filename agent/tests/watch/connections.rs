@@ -72,13 +72,14 @@ async fn a_master_that_hangs_misses_heartbeats_though_its_system_takes_connectio
         0
     );
     master.behave(Manner::Alive);
-    assert!(!watched.verified().await, "the keys from before are good");
+    assert!(watched.verified().await, "it is a new connection");
     watched.until("a heartbeat", pong(Line::Publish)).await;
-    assert_eq!(master.sign_ins(), 1);
+    assert!(!watched.verified().await);
+    assert_eq!(master.sign_ins(), 2);
 }
 
 #[tokio::test]
-async fn a_master_that_dies_is_told_at_once_and_found_again_with_the_keys_from_before() {
+async fn a_master_that_dies_is_told_at_once_and_verified_anew_when_it_is_back() {
     let master = Master::start(1).await;
     let mut watched = Watched::with(
         &master,
@@ -97,9 +98,9 @@ async fn a_master_that_dies_is_told_at_once_and_found_again_with_the_keys_from_b
     assert_eq!(watched.saw(missed), 0);
     watched.forget();
     master.behave(Manner::Alive);
-    assert!(!watched.verified().await);
+    assert!(watched.verified().await);
     watched.once("a heartbeat", pong(Line::Publish)).await;
-    assert_eq!(master.sign_ins(), 1);
+    assert_eq!(master.sign_ins(), 2);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use agent::sidecar::facts::{Evidence, Line};
 use agent::sidecar::watch::{Intervals, Pace};
 use agent::state::State;
 
-use crate::master::{Answer, Master};
+use crate::master::{Answer, Manner, Master};
 use crate::watched::{Watched, brisk};
 
 fn unanswered(evidence: &Evidence) -> bool {
@@ -52,9 +52,12 @@ async fn workers_that_hang_leave_requests_unanswered_while_heartbeats_go_on() {
     };
     assert!(watched.saw(pongs) >= 9, "{:?}", watched.seen);
     assert_eq!(watched.saw(down), 0, "{:?}", watched.seen);
-    master.answer(Answer::Honest);
-    assert!(!watched.verified().await);
+    // Its workers are asked by the keys from before, which costs them less, until they answer.
     assert_eq!(master.sign_ins(), 1);
+    master.answer(Answer::Honest);
+    assert!(watched.verified().await, "it is a new connection");
+    assert!(!watched.verified().await);
+    assert_eq!(master.sign_ins(), 2);
 }
 
 #[tokio::test]
@@ -93,6 +96,49 @@ async fn another_master_at_the_address_is_an_impostor() {
     assert_eq!(state, State::Impostor, "{why}");
     assert!(why.contains("not by our master_sign"), "{why}");
     assert_eq!(watched.saw(verified), 0);
+}
+
+#[tokio::test]
+async fn who_has_the_session_keys_and_not_the_masters_is_an_impostor_on_a_new_connection() {
+    let master = Master::start(1).await;
+    let mut watched = Watched::master(&master);
+    watched.verified().await;
+    // As when another master with a copy of the genuine one's sessions takes over the address.
+    master.behave(Manner::Dead);
+    let gone = |evidence: &Evidence| {
+        matches!(
+            evidence,
+            Evidence::Down {
+                line: Line::Request,
+                ..
+            }
+        )
+    };
+    watched.until("the end of the connection", gone).await;
+    watched.forget();
+    master.answer(Answer::SignInByAnother);
+    master.behave(Manner::Alive);
+    let (state, why) = verdict(&mut watched).await;
+    assert_eq!(state, State::Impostor, "{why}");
+    assert_eq!(watched.saw(verified), 0, "{:?}", watched.seen);
+    master.answer(Answer::Honest);
+    assert!(watched.verified().await);
+}
+
+#[tokio::test]
+async fn who_answers_after_silence_is_trusted_after_a_sign_in_only() {
+    let master = Master::start(1).await;
+    let mut watched = Watched::master(&master);
+    watched.verified().await;
+    master.answer(Answer::Nothing);
+    watched.until("a request without an answer", unanswered).await;
+    watched.forget();
+    let asked = master.asked();
+    master.answer(Answer::SignInByAnother);
+    let (state, why) = verdict(&mut watched).await;
+    assert_eq!(state, State::Impostor, "{why}");
+    assert!(master.asked() > asked, "not asked by the keys from before");
+    assert_eq!(watched.saw(verified), 0, "{:?}", watched.seen);
 }
 
 #[tokio::test]

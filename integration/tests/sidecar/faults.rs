@@ -170,12 +170,8 @@ pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_
     let aside = genuine.with_extension("genuine");
     master.kill().unwrap();
     copy(&genuine, &aside);
-    // Masters keep the session keys of minions there, also over a restart; nobody else has those.
-    let cache = sidecar.lab.folder().join(active).join("cache");
-    let cache_aside = cache.with_extension("genuine");
-    fs::rename(&cache, &cache_aside).unwrap();
-    fs::create_dir(&cache).unwrap();
-    // It accepts the same minions. Its own keys are not those.
+    // It accepts the same minions, and has the genuine one's cache, where 3007 and newer keep the session keys of minions. Its own
+    // keys are not those.
     for pair in ["master", "master_sign"] {
         let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
         put(&genuine.join(format!("{pair}.pem")), &key.to_pkcs1_pem().unwrap());
@@ -208,8 +204,6 @@ pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_
     master.kill().unwrap();
     fs::remove_dir_all(&genuine).unwrap();
     fs::rename(&aside, &genuine).unwrap();
-    fs::remove_dir_all(&cache).unwrap();
-    fs::rename(&cache_aside, &cache).unwrap();
     let start = Instant::now();
     master.start().unwrap();
     // A minion that met an impostor may have given up.

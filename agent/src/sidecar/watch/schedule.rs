@@ -35,6 +35,11 @@ impl Schedule {
         self.contrary = count(self.contrary, ended == Ended::Contrary);
     }
 
+    /// Whether the last request went unanswered.
+    pub(super) fn went_unanswered(&self) -> bool {
+        self.unanswered > 0
+    }
+
     /// Whether a connection that nobody of us asked for is a reason to ask at once.
     pub(super) fn heeds_connections(&self) -> bool {
         self.contrary < NO_NEWS_AFTER

@@ -1,4 +1,7 @@
 //! Is it the genuine master, and do its workers work? One small encrypted request now and then, over a kept session.
+//!
+//! A session is trusted over the connection over which it was made. Masters keep session keys on disk (`cachedir/sessions`, salt/master.py
+//! 3007 and newer): who has copied them, but not the master's own key, could answer at its address otherwise.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +42,8 @@ pub(super) struct Verifier {
     traffic: Option<(SocketAddr, Traffic)>,
     /// The keys are to be had anew.
     sign_in: bool,
+    /// The generation of the connection over which they were had.
+    signed_in_over: Option<u64>,
 }
 
 /// What a request that was asked has led to, if not to a reply that proves the master.
@@ -94,6 +99,7 @@ impl Verifier {
             schedule: Schedule::default(),
             traffic: None,
             sign_in: false,
+            signed_in_over: None,
         }
     }
 
@@ -186,11 +192,13 @@ impl Verifier {
     async fn verify(&mut self, master: &MasterConfig, connected: Connected) -> Result<Evidence, Lost> {
         let mut waited = Duration::ZERO;
         let mut signed_in = false;
+        if self.schedule.went_unanswered() {
+            self.until_answered(connected, &mut waited).await?;
+        }
         loop {
-            let known = self.shared.session.borrow().clone();
-            let session = match known {
-                Some(session) if !self.sign_in => session,
-                _ => {
+            let session = match self.session_over(connected) {
+                Some(session) => session,
+                None => {
                     signed_in = true;
                     self.sign_in(master, connected, &mut waited).await?
                 }
@@ -217,6 +225,26 @@ impl Verifier {
         }
     }
 
+    /// The keys, if they were had over this connection and are not to be had anew.
+    fn session_over(&self, connected: Connected) -> Option<Arc<Session>> {
+        let is_its = self.signed_in_over == Some(connected.generation);
+        let session = self.shared.session.borrow().clone();
+        session.filter(|_| is_its && !self.sign_in)
+    }
+
+    /// After silence, asks with the keys from before whether anybody answers again: a master whose workers are all busy is spared
+    /// sign-ins, which cost it several times as much. The answer itself proves nothing yet.
+    async fn until_answered(&mut self, connected: Connected, waited: &mut Duration) -> Result<(), Lost> {
+        let known = self.shared.session.borrow().clone();
+        let Some(session) = known.filter(|_| self.session_over(connected).is_none()) else {
+            return Ok(());
+        };
+        match self.ask(&session, 0, connected, waited).await {
+            Ok(()) | Err(Asked::Not(_)) => Ok(()),
+            Err(Asked::Lost(lost)) => Err(lost),
+        }
+    }
+
     /// Signs in. The keys from before stay in use until this has succeeded.
     async fn sign_in(
         &mut self,
@@ -240,6 +268,7 @@ impl Verifier {
             .map_err(|error| Lost::because(&Failure::SignIn(error), false))?;
         let session = Arc::new(session);
         self.sign_in = false;
+        self.signed_in_over = Some(connected.generation);
         self.shared.session.send_replace(Some(Arc::clone(&session)));
         Ok(session)
     }
