@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use crate::samples::Samples;
 
 /// Where a sidecar listens by default.
-const SIDECAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9745);
+pub(super) const SIDECAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9745);
 /// Between two looks at `/readyz`.
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two questions for the active master, so that the sidecar does its own work, too.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use integration::{Daemon, Lab, Progress};
 
 use super::MASTERS;
-use super::running::{Running, ask};
+use super::running::{Running, asking};
 use crate::report::{Release, Row};
 use crate::samples::Samples;
 
@@ -126,7 +126,7 @@ struct Readiness {
 
 impl Readiness {
     fn watch(lab: &Lab) -> anyhow::Result<Self> {
-        let mut looking = ask(lab, &["readyz"])?
+        let mut looking = asking(lab, &["readyz"])?
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot enter a host")?;

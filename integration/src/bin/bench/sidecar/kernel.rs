@@ -25,8 +25,8 @@ pub(super) fn resident(pid: i32) -> anyhow::Result<u64> {
     kib(&status, "VmRSS").with_context(|| format!("process {pid} has ended"))
 }
 
-/// Processor time that the threads of a process have used so far. To the nanosecond: the ticks of `/proc/PID/stat` are 10 ms, and
-/// a master has a dozen processes.
+/// Processor time that the threads of a process that live have used so far. To the nanosecond: the ticks of `/proc/PID/stat` are
+/// 10 ms, and a sidecar uses little more than that in a minute.
 ///
 /// # Errors
 /// It has ended, or the kernel does not tell (`CONFIG_SCHED_INFO`).
@@ -48,21 +48,6 @@ pub(super) fn run_time(pid: i32) -> anyhow::Result<Duration> {
         "the kernel does not tell how long process {pid} has run (CONFIG_SCHED_INFO)"
     );
     Ok(sum)
-}
-
-/// Processor time of a process's children that have ended, in ticks of 10 ms.
-///
-/// # Errors
-/// It has ended.
-pub(super) fn run_time_of_ended(pid: i32) -> anyhow::Result<Duration> {
-    let stat = read(&format!("/proc/{pid}/stat"))?;
-    // The second field is a name in brackets, with any characters in it.
-    let (_, fields) = stat.rsplit_once(')').context("unreadable /proc/PID/stat")?;
-    // cutime and cstime are fields 16 and 17 of proc(5); the first one here is number 3.
-    let fields = fields.split_whitespace().skip(13).take(2);
-    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    Ok(Duration::from_millis(ticks.saturating_mul(1000) / per_second))
 }
 
 /// How many descriptors a process has open.

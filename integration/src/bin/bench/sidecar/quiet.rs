@@ -11,7 +11,7 @@ use integration::{Lab, Progress};
 
 use super::MASTERS;
 use super::kernel::{self, Connection};
-use super::running::{Running, ask};
+use super::running::{Running, asking};
 use crate::report::Row;
 use crate::samples::Samples;
 
@@ -132,7 +132,7 @@ impl Connections {
 
 fn active_master(lab: &Lab, progress: &Progress) -> anyhow::Result<Row> {
     progress.say("answers to /active-master");
-    let output = ask(lab, &["active-master", &QUESTIONS.to_string()])?
+    let output = asking(lab, &["active-master", &QUESTIONS.to_string()])?
         .output()
         .context("cannot enter a host")?;
     ensure!(

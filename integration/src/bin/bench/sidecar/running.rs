@@ -1,6 +1,7 @@
 //! A sidecar that runs beside `minion01`, with the minion's own configuration.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use integration::{Lab, until};
 use rustix::process::Signal;
 use serde::Deserialize;
 
+use super::ask;
 use crate::stage::MINION;
 
 /// How long masters, minion and sidecar may take to agree again after a fault.
@@ -22,6 +24,7 @@ pub(super) struct Running<'a> {
     saltfo: &'a Path,
     process: Child,
     log: PathBuf,
+    listen: SocketAddr,
 }
 
 /// What `saltfo status --out json` prints, as far as it matters here.
@@ -46,30 +49,39 @@ impl<'a> Running<'a> {
     /// # Errors
     /// It can't be started.
     pub(super) fn start(lab: &'a Lab, saltfo: &'a Path) -> anyhow::Result<Self> {
-        Self::start_with(lab, saltfo, None)
+        let (command, folder) = command(lab, saltfo, 0)?;
+        Self::spawn(lab, saltfo, command, &folder, ask::SIDECAR)
     }
 
-    /// The same with a `sidecar:` section that has these settings.
+    /// Starts one of several, all of them as the same minion, with these settings besides where it listens.
     ///
     /// # Errors
     /// As [`Running::start`].
-    pub(super) fn start_with(lab: &'a Lab, saltfo: &'a Path, settings: Option<&str>) -> anyhow::Result<Self> {
-        let folder = lab.folder().join(MINION).join("sidecar");
-        fs::create_dir_all(&folder)?;
+    pub(super) fn one_of_many(
+        lab: &'a Lab,
+        saltfo: &'a Path,
+        number: u16,
+        settings: &str,
+    ) -> anyhow::Result<Self> {
+        let (mut command, folder) = command(lab, saltfo, number)?;
+        let port = ask::SIDECAR.port().saturating_add(number);
+        let listen = SocketAddr::new(ask::SIDECAR.ip(), port);
+        let config = folder.join("saltfo.yaml");
+        fs::write(&config, format!("sidecar:\n  listen: {listen}\n{settings}"))?;
+        command.arg("--config").arg(config);
+        Self::spawn(lab, saltfo, command, &folder, listen)
+    }
+
+    fn spawn(
+        lab: &'a Lab,
+        saltfo: &'a Path,
+        mut command: Command,
+        folder: &Path,
+        listen: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let log = folder.join("log");
-        let mut command = lab.command(MINION, saltfo);
-        command.env_remove("SALTFO_CONFIG");
-        if let Some(settings) = settings {
-            let config = folder.join("saltfo.yaml");
-            fs::write(&config, format!("sidecar:\n{settings}"))?;
-            command.arg("--config").arg(config);
-        }
         let process = command
-            .arg("--minion-config")
-            .arg(lab.config_dir(MINION).join("minion"))
             .arg("agent")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(&log)?)
             .spawn()
             .context("cannot enter a host")?;
@@ -78,6 +90,7 @@ impl<'a> Running<'a> {
             saltfo,
             process,
             log,
+            listen,
         })
     }
 
@@ -128,7 +141,8 @@ impl<'a> Running<'a> {
         let mut command = self.lab.command(MINION, self.saltfo);
         let output = command
             .env_remove("SALTFO_CONFIG")
-            .args(["status", "--out", "json"])
+            .args(["status", "--out", "json", "--listen"])
+            .arg(self.listen.to_string())
             .stdin(Stdio::null())
             .output()
             .ok()?;
@@ -160,11 +174,25 @@ impl Status {
     }
 }
 
+/// `saltfo` on the sidecar's host, with the minion's configuration, and a folder for what belongs to this sidecar.
+fn command(lab: &Lab, saltfo: &Path, number: u16) -> anyhow::Result<(Command, PathBuf)> {
+    let folder = lab.folder().join(MINION).join(format!("sidecar{number}"));
+    fs::create_dir_all(&folder)?;
+    let mut command = lab.command(MINION, saltfo);
+    command
+        .env_remove("SALTFO_CONFIG")
+        .arg("--minion-config")
+        .arg(lab.config_dir(MINION).join("minion"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    Ok((command, folder))
+}
+
 /// This program on the sidecar's host, to ask there.
 ///
 /// # Errors
 /// The running program can't be found.
-pub(super) fn ask(lab: &Lab, words: &[&str]) -> anyhow::Result<Command> {
+pub(super) fn asking(lab: &Lab, words: &[&str]) -> anyhow::Result<Command> {
     let here = std::env::current_exe().context("cannot find the running program")?;
     let mut command = lab.command(MINION, here);
     command.arg("ask").args(words).stdin(Stdio::null());
