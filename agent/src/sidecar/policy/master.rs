@@ -392,6 +392,10 @@ impl Master {
             };
             return Some((Standing::Up, why));
         }
+        if self.standing == Standing::Impostor && self.claim.is_none() {
+            let why = "the genuine master answers again, and has not been calm for long enough yet";
+            return Some((Standing::Degraded, why.to_owned()));
+        }
         // It came back before that was told, but has to prove itself again.
         let doubt = self.doubt.as_ref()?;
         Some((Standing::Degraded, format!("{doubt} (back, not proven yet)")))

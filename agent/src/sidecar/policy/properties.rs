@@ -214,7 +214,9 @@ impl Observer {
             }
             Standing::Degraded => {
                 let one = self.is_gone(Line::Request) != self.is_gone(Line::Publish);
-                one || self.lost_at.is_some_and(|lost| at - lost <= 1_000)
+                // What was said before is taken back, and it has fallen too often to be trusted at once.
+                let outlived = from == Standing::Impostor && self.verified_since_impostor.is_none();
+                one || outlived || self.lost_at.is_some_and(|lost| at - lost <= 1_000)
             }
             Standing::Hung => self.unanswered >= settings.verify_misses || (both_gone && takes),
             Standing::Unreachable => both_gone && !takes,
@@ -432,6 +434,46 @@ proptest! {
         prop_assert!(falls <= 17, "up {falls} times in ten minutes");
         let others = transitions(&world).iter().filter(|(_, master, _)| *master == 1).count();
         prop_assert_eq!(others, 1);
+    }
+
+    #[test]
+    fn the_verdict_on_an_impostor_leaves_when_the_genuine_master_is_back_and_verified(
+        seed in any::<u64>(), rise in 1..4_u32, stays in prop::collection::vec(6_000..40_000_u64, 1..6),
+        killed in any::<bool>(),
+    ) {
+        let habits = Habits { fails_over: true, deaf_for: 0, permitted: true, seen: true, restarts: true };
+        let settings = Settings { rise, ..Settings::default() };
+        let within = u64::from(rise) * u64::try_from(settings.verify.as_millis()).unwrap();
+        let mut world = World::new(settings, &[Truth::Healthy, Truth::Healthy], habits, seed);
+        world.run(30_000);
+        for stay in stays {
+            if killed {
+                world.set(0, Truth::Killed);
+                world.run(1_000);
+            }
+            world.set(0, Truth::Impostor);
+            world.run(stay);
+            prop_assert_eq!(world.policy.standing(MasterIndex(0)), Standing::Impostor);
+            if killed {
+                world.set(0, Truth::Killed);
+                world.run(1_000);
+            }
+            let from = world.log.len();
+            world.set(0, Truth::Healthy);
+            let verified = |(_, event): &(u64, Event)| {
+                matches!(event, Event::Fact(What::Master(MasterIndex(0), Evidence::Verified { .. })))
+            };
+            while !world.log[from..].iter().any(verified) {
+                world.run(25);
+                prop_assert!(world.now < 1_000_000, "never verified");
+            }
+            world.run(within);
+            let standing = world.policy.standing(MasterIndex(0));
+            prop_assert!(standing != Standing::Impostor, "{standing} {within} ms after a verified answer");
+            // It is trusted again in the end.
+            world.run(70_000);
+            prop_assert_eq!(world.policy.standing(MasterIndex(0)), Standing::Up);
+        }
     }
 
     #[test]

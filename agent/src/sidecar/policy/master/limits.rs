@@ -59,13 +59,15 @@ impl Master {
 
     /// How long a state must be shown before it is believed.
     pub(super) fn patience(&self, to: Standing, settings: &Settings) -> Duration {
-        use Standing::{Degraded, Hung, Unknown, Unreachable, Up};
+        use Standing::{Degraded, Hung, Impostor, Unknown, Unreachable, Up};
         let by_workers = to == Hung && self.request.stands();
         match (self.standing, to) {
             _ if by_workers => Duration::ZERO,
             // A master that dies takes both connections with it, one a little after the other.
             (Up, Degraded) => settings.heartbeat,
             (Up | Unknown | Degraded, Hung | Unreachable) | (Unknown, Degraded) => Duration::ZERO,
+            // The verdict is to be gone within as many verifications as take it back.
+            (Impostor, Degraded) => SETTLE.min(settings.verify),
             (_, Degraded | Hung | Unreachable) => SETTLE,
             _ => Duration::ZERO,
         }
