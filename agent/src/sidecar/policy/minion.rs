@@ -288,7 +288,7 @@ impl Minion {
                 (Some(Found::NotPermitted(why)), _) => {
                     return Readiness {
                         active: Some(Active { master: index, proof: ActiveProof::Connection }),
-                        why: format!("connected to {}; more is not known: {why}", master.name),
+                        why: format!("connected to {name}; more is not known: {name} {why}", name = master.name),
                     };
                 }
                 (Some(Found::Silent), _) => doubts.push(format!(

@@ -475,7 +475,7 @@ impl World {
             (true, true) => (10_000, RoundTrip::Silent),
             (true, false) => (
                 20,
-                RoundTrip::NotPermitted("`peer:` does not allow test.ping".to_owned()),
+                RoundTrip::NotPermitted("does not let minion01 publish test.ping".to_owned()),
             ),
             (false, _) => {
                 let verdict = Verdict::because(State::Hung, false, "no reply");

@@ -94,12 +94,16 @@ fn where_round_trips_are_not_permitted_the_connection_is_all_that_is_known() {
     course.tied(&[TWO]);
     course.learn(What::RoundTrip(
         TWO,
-        RoundTrip::NotPermitted("`peer:`".to_owned()),
+        RoundTrip::NotPermitted("does not let minion01 publish test.ping".to_owned()),
     ));
     let active = course.policy.readiness().active.clone().unwrap();
     assert_eq!((active.master, active.proof), (TWO, ActiveProof::Connection));
     let report = course.policy.report(course.at(), SystemTime::now());
     assert_eq!(report.active.unwrap().proof, "connection");
+    assert_eq!(
+        report.why,
+        "connected to salt2; more is not known: salt2 does not let minion01 publish test.ping"
+    );
 }
 
 #[test]
