@@ -10,6 +10,7 @@ pub mod event;
 pub mod facts;
 pub mod hooks;
 pub mod http;
+pub mod last_restart;
 pub mod local;
 pub mod metrics;
 pub mod policy;

@@ -6,7 +6,7 @@ mod watches;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -15,9 +15,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::facts::{Fact, What};
 use super::http::{self, Listening, Snapshot};
+use super::last_restart::LastRestart;
 use super::local::{Watcher, Which};
 use super::policy::{Decision, Policy};
-use super::settings::Settings;
+use super::settings::{Mode, Settings};
 use super::{restart, round_trip, systemd};
 use crate::config::{Config, ConfigError, Permissions, Source};
 use addresses::Addresses;
@@ -209,6 +210,7 @@ struct Daemon {
     local: Watcher,
     round_trips: JoinSet<Fact>,
     restarts: JoinSet<Fact>,
+    last_restart: LastRestart,
     server: Server,
     audience: Audience,
 }
@@ -226,13 +228,25 @@ impl Daemon {
             masters = config.masters.len(),
             "started"
         );
+        let last_restart = LastRestart::of(config.identity.id());
+        let mut policy = Policy::new(config.sidecar.clone(), names, now, rand::random());
+        if let Some(ago) = last_restart.ago(SystemTime::now()) {
+            policy.was_restarted(ago);
+            if config.sidecar.mode == Mode::Restart && ago < config.sidecar.restart_backoff {
+                let ago = humantime::format_duration(Duration::from_secs(ago.as_secs()));
+                tracing::info!(
+                    "the minion was restarted {ago} ago, before this sidecar started: that counts"
+                );
+            }
+        }
         Self {
-            policy: Policy::new(config.sidecar.clone(), names, now, rand::random()),
+            policy,
             addresses: Addresses::of(&config),
             local: Watcher::new(which.clone()),
             server: Server::start(&config.sidecar, &audience),
             round_trips: JoinSet::new(),
             restarts: JoinSet::new(),
+            last_restart,
             watches,
             which,
             audience,
@@ -301,6 +315,9 @@ impl Daemon {
                         .spawn(async move { round_trip::try_once(&config, through).await });
                 }
                 Decision::RestartMinion { .. } => {
+                    if let Err(error) = self.last_restart.note(SystemTime::now()) {
+                        tracing::warn!(%error, "a sidecar after this one will not know that the minion was restarted");
+                    }
                     let command = self.config.sidecar.restart_command.clone();
                     self.restarts.spawn(async move {
                         let result = restart::restart(&command.program, &command.arguments).await;
@@ -336,6 +353,7 @@ impl Daemon {
         match load(find, permissions) {
             Err(error) => tracing::error!("{error}; going on with the configuration that was"),
             Ok((config, which)) => {
+                self.last_restart = LastRestart::of(config.identity.id());
                 let before = std::mem::replace(&mut self.config, config);
                 let masters = self.watches.configure(&self.config);
                 let known = std::mem::replace(&mut self.addresses, Addresses::of(&self.config));

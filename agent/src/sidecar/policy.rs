@@ -8,7 +8,7 @@
 //!
 //! | state | evidence | told after | left when |
 //! | --- | --- | --- | --- |
-//! | `impostor` | an answer failed verification, or no salt-master speaks there | at once | `rise` verified answers in a row |
+//! | `impostor` | an answer failed verification, or no salt-master speaks there | at once | `rise` verified answers in a row: for `up`, or for `degraded` as long as it must be calm |
 //! | `hung` | both connections are gone, and its system takes new ones | at once | |
 //! | `unreachable` | both are gone, and its system takes none, as far as is known | at once | |
 //! | `hung`, `refused` | `verify_misses` requests in a row went unanswered, or were refused | at once | a verified answer, or the connection is gone |
@@ -46,7 +46,7 @@
 //!
 //! The minion is restarted when it was connected to dead masters only (`degraded`, `hung`, `unreachable`, `impostor`), or, a
 //! minute after it started, to none, and another master was up and not in doubt, both for `restart_after` without a break. At most
-//! once per `restart_backoff`; never when its connections are not known, or lead to addresses that are no master's.
+//! once per `restart_backoff`, restarts by a sidecar before this one included; never when its connections are not known, or lead to addresses that are no master's.
 
 mod line;
 mod master;
@@ -61,7 +61,7 @@ mod simulator;
 #[cfg(test)]
 mod tests;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -148,6 +148,11 @@ impl Policy {
             failovers: 0,
             now,
         }
+    }
+
+    /// A sidecar before this one restarted the minion, so long ago: that counts for `restart_backoff`, too.
+    pub fn was_restarted(&mut self, ago: Duration) {
+        self.restarts.were_before(ago, self.now);
     }
 
     /// Something was learned. A look at the local minion is to be told each time, also if it shows nothing new.

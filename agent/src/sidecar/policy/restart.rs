@@ -15,8 +15,17 @@ const STARTING: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(in crate::sidecar) struct Restarts {
     stuck_since: Option<Instant>,
+    earlier: Option<Earlier>,
     pub(in crate::sidecar) last: Option<Restart>,
     pub(in crate::sidecar) count: u64,
+}
+
+/// A restart by a sidecar before this one.
+#[derive(Debug, Clone, Copy)]
+struct Earlier {
+    noted: Instant,
+    /// How long before that it was.
+    ago: Duration,
 }
 
 /// A restart of the minion.
@@ -71,6 +80,11 @@ impl Restarts {
             outcome: Outcome::Running,
         });
         Some(why)
+    }
+
+    /// It was restarted before our time, so long ago.
+    pub(super) fn were_before(&mut self, ago: Duration, now: Instant) {
+        self.earlier = Some(Earlier { noted: now, ago });
     }
 
     /// What became of the command.
@@ -130,6 +144,9 @@ impl Restarts {
         }
         if let Some(last) = &self.last {
             due = due.max(last.at + settings.restart_backoff);
+        }
+        if let Some(Earlier { noted, ago }) = self.earlier {
+            due = due.max(noted + settings.restart_backoff.saturating_sub(ago));
         }
         Some(due)
     }

@@ -47,16 +47,20 @@ impl Course {
             mode,
             ..Settings::default()
         });
-        for master in [ONE, TWO] {
-            course.stands(master);
-            course.verified(master);
-        }
-        course.tied(&[ONE]);
-        course.pass(2_000);
-        course.answered(ONE);
-        assert!(course.policy.readiness().is_ready());
-        course.told.clear();
+        course.becomes_ready();
         course
+    }
+
+    fn becomes_ready(&mut self) {
+        for master in [ONE, TWO] {
+            self.stands(master);
+            self.verified(master);
+        }
+        self.tied(&[ONE]);
+        self.pass(2_000);
+        self.answered(ONE);
+        assert!(self.policy.readiness().is_ready());
+        self.told.clear();
     }
 
     fn at(&self) -> Instant {

@@ -1,12 +1,12 @@
 //! When the minion is restarted.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::super::simulator::down;
 use super::{Course, ONE, TWO, local};
 use crate::sidecar::facts::Line::{Publish, Request};
 use crate::sidecar::facts::{Local, What};
-use crate::sidecar::settings::Mode;
+use crate::sidecar::settings::{Mode, Settings};
 use crate::state::State;
 
 /// The first master hangs as a whole; the minion stays on it, and is looked at every second.
@@ -40,6 +40,24 @@ fn a_minion_that_hangs_on_a_dead_master_is_restarted_once_per_backoff() {
         "{}",
         last.why
     );
+}
+
+#[test]
+fn a_restart_by_the_sidecar_before_counts() {
+    for (ago, allowed) in [(0, 300_000), (100, 200_000), (299, 11_000), (1_000_000, 11_000)] {
+        let mut course = Course::new(Settings {
+            mode: Mode::Restart,
+            ..Settings::default()
+        });
+        course.policy.was_restarted(Duration::from_secs(ago));
+        course.becomes_ready();
+        hangs(&mut course, 320_000);
+        let first = course.restarts().first().copied().unwrap();
+        assert!(
+            (allowed..allowed + 15_000).contains(&first),
+            "{ago} s ago, again at {first} ms"
+        );
+    }
 }
 
 #[test]
