@@ -7,6 +7,7 @@
     clippy::string_slice
 )]
 
+mod bus;
 mod faults;
 mod life;
 mod names;
@@ -39,10 +40,10 @@ fn a_sidecar_knows_what_is_wrong_and_how_soon() {
             .unwrap();
         let mut table = Table::default();
         let mut sidecar = Sidecar::new(&lab);
-        restart::observe_only(&sidecar);
         life::what_is_missing_at_the_start_is_told_and_waited_for(&mut sidecar);
         life::all_that_it_says_agrees_when_all_is_well(&mut sidecar);
         life::quiet_hours_are_quiet(&mut sidecar);
+        bus::masters_are_told_of_changes_on_their_event_bus(&mut sidecar);
         faults::a_rotated_key_changes_nothing(&mut sidecar, &mut table);
         faults::every_fault_of_the_active_master_is_called_by_its_name(&mut sidecar, &mut table);
         faults::a_restarted_master_is_up_again(&mut sidecar, &mut table);
@@ -52,7 +53,7 @@ fn a_sidecar_knows_what_is_wrong_and_how_soon() {
         faults::an_impostor_at_a_masters_address_is_known(&mut sidecar, &mut table);
         life::a_new_configuration_is_taken_if_it_is_good(&mut sidecar);
         life::a_minion_that_hears_nothing_is_found_out(&mut sidecar, &mut table);
-        restart::was_never_asked(&sidecar);
+        restart::who_only_observes_restarts_nothing(&mut sidecar);
         restart::a_minion_on_a_dead_master_is_restarted_once(&mut sidecar, &mut table);
         table.print(&format!("Salt {}", version.release()));
     }

@@ -1,7 +1,10 @@
 //! Restarting the minion: who may, when, how often, and whether it helped.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use integration::Lab;
+use rustix::process::Signal;
 
 use crate::sidecar::{LONG, MASTERS, Sidecar};
 use crate::table::{Row, Table};
@@ -18,6 +21,51 @@ fn command(sidecar: &Sidecar<'_>) -> String {
 fn asked(sidecar: &Sidecar<'_>) -> usize {
     let text = fs::read_to_string(sidecar.file("restarts/asked")).unwrap_or_default();
     text.lines().count()
+}
+
+/// The minion's first process.
+fn minion(lab: &Lab) -> i32 {
+    let processes = lab.minion("minion01").unwrap().processes().unwrap();
+    let first = processes
+        .iter()
+        .find(|process| process.inner_pid == process.session);
+    first.unwrap().pid
+}
+
+/// In `mode: observe` the minion is left alone, though all that `mode: restart` waits for has long been there.
+pub(crate) fn who_only_observes_restarts_nothing(sidecar: &mut Sidecar<'_>) {
+    let settings = |mode: &str| format!("  mode: {mode}\n  restart_after: 1s\n{}", command(sidecar));
+    let restarting = settings("restart");
+    sidecar.configure(&settings("observe"));
+    let active = sidecar.fresh();
+    let lab = sidecar.lab;
+    let before = minion(lab);
+    let start = Instant::now();
+    lab.master(active).unwrap().hang().unwrap();
+    let seconds = |text: &str| humantime::parse_rfc3339(text).unwrap();
+    sidecar.wait_after(start, "it hangs for much longer than `restart_after`", |now| {
+        let since = now.of(active, "since");
+        let at = now.status["at"].as_str().unwrap_or_default();
+        now.state(active) == "hung" && seconds(at) >= seconds(&since) + Duration::from_secs(5)
+    });
+    assert_eq!(
+        (asked(sidecar), minion(lab)),
+        (0, before),
+        "it restarts in mode observe"
+    );
+    // Nothing else was missing.
+    sidecar.configure(&restarting);
+    sidecar.signal(Signal::HUP);
+    integration::until("now that it may, it wants the minion restarted", LONG, || {
+        Ok((asked(sidecar) > 0).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(minion(lab), before);
+    sidecar.stop();
+    lab.master(active).unwrap().resume().unwrap();
+    fs::remove_dir_all(sidecar.file("restarts")).unwrap();
+    fs::remove_dir_all(sidecar.file("state")).unwrap();
+    sidecar.configure("");
 }
 
 /// Held on a master that hangs, the minion is restarted once, and then answers through the other one.
@@ -65,15 +113,9 @@ pub(crate) fn a_minion_on_a_dead_master_is_restarted_once(sidecar: &mut Sidecar<
     let up = sidecar.wait_after(resumed, "the other one is up again", |now| now.all_up());
     assert_eq!(up.status["restarts"], 1);
     assert_eq!(asked(sidecar), 1);
+    // Nor by a sidecar that was started anew.
+    sidecar.fresh();
+    let log = sidecar.log();
+    assert!(log.contains("before this sidecar started: that counts"), "{log}");
     fs::remove_dir_all(sidecar.file("restarts")).unwrap();
-}
-
-/// What it would run, were it told to restart; for [`was_never_asked`].
-pub(crate) fn observe_only(sidecar: &Sidecar<'_>) {
-    sidecar.configure(&format!("  restart_after: 1s\n{}", command(sidecar)));
-}
-
-/// In `mode: observe` nothing was restarted, whatever happened.
-pub(crate) fn was_never_asked(sidecar: &Sidecar<'_>) {
-    assert_eq!(asked(sidecar), 0, "the sidecar restarts in mode observe");
 }

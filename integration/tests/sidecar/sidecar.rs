@@ -122,6 +122,7 @@ impl<'a> Sidecar<'a> {
 
     /// Starts it, with the minion's own configuration.
     pub(crate) fn start(&mut self) {
+        fs::create_dir_all(self.file("state")).unwrap();
         let log = File::options()
             .create(true)
             .append(true)
@@ -130,6 +131,8 @@ impl<'a> Sidecar<'a> {
         let mut command = self.lab.command(HOST, integration::find_saltfo().unwrap());
         let process = command
             .env_remove("SALTFO_CONFIG")
+            // As systemd does, with `RuntimeDirectory=`.
+            .env("RUNTIME_DIRECTORY", self.file("state"))
             .args(["--log-format", "json", "--config"])
             .arg(self.folder.join("saltfo.yaml"))
             .arg("--minion-config")
