@@ -49,6 +49,37 @@ async fn one_connection_to_each_port_carries_heartbeats_and_verifications() {
 }
 
 #[tokio::test]
+async fn connections_that_are_well_are_pinged_in_turn() {
+    const PONGS: u32 = 20;
+    let master = Master::start(1).await;
+    let mut watched = Watched::master(&master);
+    for line in LINES {
+        watched.once("a heartbeat", pong(line)).await;
+    }
+    // What both were asked at once, before each knew of the other, has been answered by then.
+    watched
+        .times(4, "a heartbeat", |evidence| {
+            matches!(evidence, Evidence::Pong { .. })
+        })
+        .await;
+    watched.forget();
+    let began = tokio::time::Instant::now();
+    for _ in 0..PONGS / 2 {
+        for line in LINES {
+            watched.once("a heartbeat", pong(line)).await;
+        }
+        watched.seen.clear();
+    }
+    // One for each interval; a busy machine takes longer, never less.
+    assert!(
+        began.elapsed() >= brisk().heartbeat * (PONGS - 4),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(watched.saw(any_down), 0);
+}
+
+#[tokio::test]
 async fn a_master_that_hangs_misses_heartbeats_though_its_system_takes_connections() {
     let master = Master::start(1).await;
     let mut watched = Watched::master(&master);

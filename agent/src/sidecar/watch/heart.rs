@@ -1,13 +1,14 @@
-//! The heartbeat of one connection: a PING each interval, and the verdict when no answer comes.
+//! The heartbeat of one connection: PINGs when it is its turn, and the verdict when no answer comes.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
-use super::Intervals;
+use super::Shared;
+use super::beat::Follower;
 use super::pulse::Pulse;
 use super::teller::Teller;
 use crate::sidecar::facts::{Evidence, Line};
@@ -22,7 +23,7 @@ pub(super) struct Heart {
     heartbeat: Duration,
     misses: u32,
     pulse: Pulse,
-    ticks: Interval,
+    beat: Follower,
     /// A fresh TCP connection that is being tried.
     knock: Option<Knock>,
     /// What became of it.
@@ -31,32 +32,30 @@ pub(super) struct Heart {
 
 impl Heart {
     /// For a connection to `peer` that has just shaken hands. The first beat is due now.
-    pub(super) fn new(line: Line, peer: SocketAddr, intervals: &Intervals) -> Self {
-        let mut ticks = interval(intervals.heartbeat);
-        // After a pause of our own, a suspended machine say, no beats are made up for.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub(super) fn new(line: Line, peer: SocketAddr, shared: &Shared) -> Self {
+        let intervals = &shared.intervals;
         Self {
             line,
             peer,
             heartbeat: intervals.heartbeat,
             misses: intervals.heartbeat_misses,
             pulse: Pulse::default(),
-            ticks,
+            beat: shared.beat.follow(line),
             knock: None,
             takes: None,
         }
     }
 
-    /// Waits until the next PING is due. What has arrived by then must be heard before [`Self::beat`] judges.
+    /// Waits until the next interval ends. What has arrived by then must be heard before [`Self::beat`] judges.
     /// Dropping the future loses nothing.
     pub(super) async fn due(&mut self, teller: &mut Teller) {
         loop {
             let Some(knock) = &mut self.knock else {
-                self.ticks.tick().await;
+                self.beat.next().await;
                 return;
             };
             tokio::select! {
-                _ = self.ticks.tick() => return,
+                () = self.beat.next() => return,
                 taken = knock => {
                     self.knock = None;
                     self.told(taken, teller);
@@ -70,9 +69,11 @@ impl Heart {
         Instant::now() + self.heartbeat / 2
     }
 
-    /// Ends an interval: the context of the next PING, or what the silence shows when there were too many.
-    pub(super) fn beat(&mut self, received: u64, teller: &mut Teller) -> Result<[u8; 8], Verdict> {
+    /// Ends an interval: the context of the next PING, if it is this connection's turn; or what the silence shows when there were too
+    /// many.
+    pub(super) fn beat(&mut self, received: u64, teller: &mut Teller) -> Result<Option<[u8; 8]>, Verdict> {
         let missed = self.pulse.end_interval(received);
+        self.beat.is(missed == 0 && self.pulse.was_heard());
         if missed == 0 {
             self.takes = None;
             self.knock = None;
@@ -88,7 +89,8 @@ impl Heart {
             }
             return Err(self.verdict());
         }
-        Ok(self.pulse.ping(Instant::now()))
+        let pings = self.beat.takes_its_turn();
+        Ok(pings.then(|| self.pulse.ping(Instant::now())))
     }
 
     /// Hears a PONG.
