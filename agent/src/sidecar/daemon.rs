@@ -76,7 +76,8 @@ pub async fn run(find: &Find, permissions: Permissions) -> Result<(), Ended> {
     }
 }
 
-/// Waits for a configuration; nothing if we are to stop before there is one.
+/// Waits for a configuration; nothing if we are to stop before there is one. Where the report is to be is not known without one: it is
+/// where `saltfo status` looks for it without one, too.
 async fn first_config(
     find: &Find,
     permissions: Permissions,
@@ -95,7 +96,7 @@ async fn first_config(
             (String::new(), Server::start(&Settings::default(), audience))
         });
         if *told != error {
-            tracing::warn!("{error}; waiting for it");
+            tracing::warn!("{error}; waiting for it, with the report where it is by default");
             audience.publish_trouble(&error);
             *told = error;
         }
