@@ -477,6 +477,22 @@ proptest! {
     }
 
     #[test]
+    fn a_master_that_falls_silent_as_a_whole_is_told_in_one_step(
+        seed in any::<u64>(), misses in 1..6_u32, pause in 0..1_000_u64, cut in any::<bool>(),
+    ) {
+        let habits = Habits { fails_over: false, deaf_for: 0, permitted: true, seen: true, restarts: true };
+        let settings = Settings { heartbeat_misses: misses, ..Settings::default() };
+        let mut world = World::new(settings, &[Truth::Healthy, Truth::Healthy], habits, seed);
+        world.run(30_000 + pause);
+        let from = transitions(&world).len();
+        world.set(0, if cut { Truth::Cut } else { Truth::Stopped });
+        world.run(20_000);
+        let expected = if cut { Standing::Unreachable } else { Standing::Hung };
+        let told: Vec<_> = transitions(&world).split_off(from);
+        prop_assert_eq!(told.iter().map(|(_, _, to)| *to).collect::<Vec<_>>(), [expected], "{:?}", told);
+    }
+
+    #[test]
     fn heartbeats_alone_bring_nothing_up(seed in any::<u64>(), pause in 0..10_000_u64) {
         let habits = Habits { fails_over: true, deaf_for: 0, permitted: true, seen: true, restarts: true };
         let first = [Truth::WorkersStopped, Truth::Healthy];

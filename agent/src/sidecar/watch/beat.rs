@@ -49,14 +49,12 @@ impl Beat {
         }
     }
 
-    /// For a connection that has just been made. The first beat is due now.
+    /// For a connection that has just been made. It is pinged at the next beat, not at once: a PING has a whole interval for its answer.
     pub(super) fn follow(self: &Arc<Self>, line: Line) -> Follower {
-        let mut count = self.count.subscribe();
-        count.mark_changed();
         Follower {
             beat: Arc::clone(self),
             line,
-            count,
+            count: self.count.subscribe(),
             pinged: None,
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    /// For a connection to `peer` that has just shaken hands. The first beat is due now.
+    /// For a connection to `peer` that has just shaken hands.
     pub(super) fn new(line: Line, peer: SocketAddr, shared: &Shared) -> Self {
         let intervals = &shared.intervals;
         Self {

@@ -57,13 +57,23 @@ impl Master {
         };
     }
 
+    /// Whether the connection that still stands misses heartbeats, too.
+    fn is_falling_silent(&self) -> bool {
+        let mut standing = [&self.request, &self.publish]
+            .into_iter()
+            .filter(|line| line.stands());
+        standing.any(|line| line.misses > 0)
+    }
+
     /// How long a state must be shown before it is believed.
     pub(super) fn patience(&self, to: Standing, settings: &Settings) -> Duration {
         use Standing::{Degraded, Hung, Impostor, Unknown, Unreachable, Up};
         let by_workers = to == Hung && self.request.stands();
         match (self.standing, to) {
             _ if by_workers => Duration::ZERO,
-            // A master that dies takes both connections with it, one a little after the other.
+            // A master that dies takes both connections with it, one a little after the other: as they are pinged in turn, silence ends
+            // the second one up to two heartbeats later.
+            (Up, Degraded) if self.is_falling_silent() => settings.heartbeat.saturating_mul(3),
             (Up, Degraded) => settings.heartbeat,
             (Up | Unknown | Degraded, Hung | Unreachable) | (Unknown, Degraded) => Duration::ZERO,
             // The verdict is to be gone within as many verifications as take it back.
