@@ -119,8 +119,17 @@ async fn a_master_that_dies_is_told_at_once_and_verified_anew_when_it_is_back() 
             ..brisk()
         },
     );
+    let published = |evidence: &Evidence| {
+        matches!(
+            evidence,
+            Evidence::Connected {
+                line: Line::Publish,
+                ..
+            }
+        )
+    };
     watched.verified().await;
-    watched.once("a heartbeat", pong(Line::Publish)).await;
+    watched.once("a connection", published).await;
     master.behave(Manner::Dead);
     // By its end, long before a heartbeat is due; then by each try to come back.
     for line in [Line::Request, Line::Publish, Line::Request, Line::Publish] {
@@ -130,7 +139,7 @@ async fn a_master_that_dies_is_told_at_once_and_verified_anew_when_it_is_back() 
     watched.forget();
     master.behave(Manner::Alive);
     assert!(watched.verified().await);
-    watched.once("a heartbeat", pong(Line::Publish)).await;
+    watched.once("a connection", published).await;
     assert_eq!(master.sign_ins(), 2);
 }
 

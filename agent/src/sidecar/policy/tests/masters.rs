@@ -187,6 +187,24 @@ fn a_connection_that_is_back_at_once_must_be_proven_all_the_same() {
 }
 
 #[test]
+fn connections_that_fall_silent_one_after_the_other_are_told_as_one() {
+    let mut course = up();
+    course.misses(ONE, &[Request], 1);
+    course.misses(ONE, &[Request, Publish], 2);
+    assert!(!course.policy.standing(ONE).is_dead());
+    // The next beat, on a busy host.
+    course.pass(450);
+    course.note(ONE, Evidence::Missed { line: Publish });
+    assert_eq!(course.changes(), [(1_200, Standing::Unreachable)]);
+
+    let mut course = up();
+    course.misses(ONE, &[Request], 3);
+    course.note(ONE, pong(Publish));
+    course.pass(250);
+    assert_eq!(course.changes(), [(1_000, Standing::Degraded)]);
+}
+
+#[test]
 fn an_impostor_is_one_at_once_and_until_the_master_has_proven_itself() {
     let mut course = up();
     course.note(ONE, contrary(State::Impostor));
