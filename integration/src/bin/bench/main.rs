@@ -41,7 +41,7 @@ Examples:
   cargo run --release -p integration --bin bench -- agent           the sidecar
   cargo run --release -p integration --bin bench -- keys            pki-tools, on a client of 1,000 servers
 
-Takes about six minutes for each release of Salt, as does `run`; `agent` takes twenty. Everything that is compared was measured in turns, so ratios within
+Takes about six minutes for each release of Salt, as does `run`; `agent` takes half an hour. Everything that is compared was measured in turns, so ratios within
 a run say more than milliseconds. Keep the machine quiet: its load is in the report.
 
 Exits 0 when everything was measured, whether or not a target is met; 1 when something could not be measured or
@@ -83,7 +83,7 @@ enum Other {
     /// Measures saltfo agent: how soon it notices a fault, and what it costs its host and the masters
     #[command(mut_arg("runs", |runs| {
         runs.default_value("5").value_parser(clap::value_parser!(u32).range(1..=100))
-            .help("How often to cause each fault, and to measure the masters with and without it")
+            .help("How often to cause each fault, and to measure the masters with and without it (three times at most)")
     }))]
     Agent(Bench),
     /// Measures pki-tools: making keys beside OpenSSL, editing a large file, memory
