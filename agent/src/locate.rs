@@ -4,6 +4,8 @@
 //! the proof: it came from the minion through this master, under keys that were verified. Nothing waits
 //! for a slow, hung or lying master; each of them is reported with the reason why it is not the answer.
 
+mod head_start;
+mod last_seen;
 mod pauses;
 mod question;
 mod round_trip;
@@ -23,6 +25,8 @@ pub use question::Question;
 use crate::config::Config;
 use crate::master::Connection;
 use crate::state::{State, Verdict};
+use head_start::HeadStart;
+use last_seen::LastSeen;
 
 /// A minion on a busy host takes so long to answer, at most. One that was not given that long is not nowhere.
 const CHANCE: Duration = Duration::from_secs(5);
@@ -86,6 +90,8 @@ pub struct Asked {
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// Another master is asked first: see [`HeadStart`].
+    NotBegun,
     Dialling,
     SigningIn,
     AwaitingTurn,
@@ -117,7 +123,9 @@ type Report = Arc<dyn Fn(Event) + Send + Sync>;
 /// Asks all masters for the minions. Takes no longer than `timeout`.
 pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> Located {
     let masters: Vec<usize> = (0..config.masters.len()).collect();
-    ask(config, &masters, &Question::ping(), minions, timeout).await
+    let located = ask(config, &masters, &Question::ping(), minions, timeout).await;
+    located.note(&LastSeen::of_this_user(config));
+    located
 }
 
 /// Asks the minions a question through these masters, by index: through which a minion answers, and what. Takes no
@@ -129,7 +137,7 @@ pub async fn ask(
     minions: &[MinionId],
     timeout: Duration,
 ) -> Located {
-    let mut lookup = Lookup::begin(config, masters, question, minions, timeout, false);
+    let mut lookup = Lookup::begin(config, masters, question, minions, timeout, Purpose::Answer);
     lookup.until_settled().await;
     let took = lookup.start.elapsed();
     lookup.linger(LINGER).await;
@@ -139,20 +147,46 @@ pub async fn ask(
 /// Asks all masters for minions that are to get a job right afterwards. With the answer come the connections, by index
 /// of the master, through which all minions were asked and all have answered: they are signed in, and hold the turn
 /// to publish. So the job follows its lookup at once, and nobody else's publish comes between.
+///
+/// The master through which they answered last is asked a moment before the others.
 pub(crate) async fn locate_for_job(
     config: &Arc<Config>,
     minions: &[MinionId],
     timeout: Duration,
 ) -> (Located, BTreeMap<usize, Connection>) {
     let masters: Vec<usize> = (0..config.masters.len()).collect();
-    let mut lookup = Lookup::begin(config, &masters, &Question::ping(), minions, timeout, true);
+    let last_seen = LastSeen::of_this_user(config);
+    let purpose = Purpose::Job {
+        first: last_seen.of_all(minions),
+    };
+    let mut lookup = Lookup::begin(config, &masters, &Question::ping(), minions, timeout, purpose);
     lookup.until_settled().await;
     let took = lookup.start.elapsed();
     let connections = std::mem::take(&mut lookup.board.connections);
     let located = lookup.conclude(config, took);
+    located.note(&last_seen);
     // The job need not wait for another master's reply to a publish.
     tokio::spawn(async move { lookup.linger(LINGER_BESIDE).await });
     (located, connections)
+}
+
+impl Located {
+    fn note(&self, last_seen: &LastSeen) {
+        for answer in &self.answers {
+            if let Some(found) = &answer.found {
+                last_seen.note(&answer.minion, found.master);
+            }
+        }
+    }
+}
+
+/// What a lookup is for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    /// To know.
+    Answer,
+    /// A job follows, through the connections that the minions have answered on. `first`: the master, by index, that has a head start.
+    Job { first: Option<usize> },
 }
 
 /// A lookup under way. Dropped, nobody is asked any more.
@@ -166,15 +200,20 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// Begins to ask. `keep`: as [`round_trip::ask`].
+    /// Begins to ask.
     fn begin(
         config: &Arc<Config>,
         masters: &[usize],
         question: &Question,
         minions: &[MinionId],
         timeout: Duration,
-        keep: bool,
+        purpose: Purpose,
     ) -> Self {
+        let (keep, first) = match purpose {
+            Purpose::Answer => (false, None),
+            Purpose::Job { first } => (true, first),
+        };
+        let head_start = first.map(|first| (first, Arc::new(HeadStart::new())));
         let start = Instant::now();
         let deadline = start + timeout;
         let (reports, events) = mpsc::unbounded_channel();
@@ -187,11 +226,24 @@ impl Lookup {
             }
             let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
             let question = question.clone();
+            let (ahead, behind) = match &head_start {
+                Some((first, head_start)) if *first == index => (Some(Arc::clone(head_start)), None),
+                Some((_, head_start)) => (None, Some(Arc::clone(head_start))),
+                None => (None, None),
+            };
             let report: Report = Arc::new(move |event| {
+                if let Some(head_start) = &ahead {
+                    head_start.note(&event);
+                }
                 // The one who listens may have its answer already.
                 let _ = reports.send((index, event));
             });
             tasks.spawn(async move {
+                if let Some(head_start) = behind {
+                    report(Event::Stage(Stage::NotBegun));
+                    head_start.is_over().await;
+                    report(Event::Stage(Stage::Dialling));
+                }
                 let verdict =
                     round_trip::ask(&config, index, &question, minions, deadline, keep, &report).await;
                 report(Event::Ended(verdict));
@@ -253,7 +305,7 @@ impl Line {
     fn is_crowded(&self, late: bool) -> bool {
         match (self.asked, self.stage) {
             (Some(asked), _) => late && asked.elapsed() < CHANCE,
-            (None, Stage::AwaitingTurn) => true,
+            (None, Stage::AwaitingTurn | Stage::NotBegun) => true,
             (None, Stage::SigningIn) => self.held_up,
             (None, _) => false,
         }
@@ -396,6 +448,11 @@ impl Stage {
                 format!(
                     "connected, but not asked, as another saltfo of this host was publishing there {until}"
                 ),
+            ),
+            Self::NotBegun => Verdict::because(
+                State::Reachable,
+                false,
+                format!("not asked {until}: the minion was at another master last time"),
             ),
             Self::Dialling => Verdict::because(State::Unreachable, false, format!("not connected {until}")),
             Self::SigningIn => Verdict::because(

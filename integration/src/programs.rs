@@ -12,6 +12,9 @@ use crate::host::RUNNER;
 use crate::lab::Lab;
 use crate::{binary, process, saltfo};
 
+/// Where programs keep what helps them to be faster: each host has its own, as its addresses are those of every lab.
+const CACHE: &str = "XDG_CACHE_HOME";
+
 impl Lab {
     /// A command that runs this program on a host: its network, its name, the lab's `/etc/hosts`, `/run` and
     /// processes. Arguments, input and output are the caller's, as with any command.
@@ -73,7 +76,8 @@ impl Lab {
         let mut command = self.command(RUNNER, binary::find_saltfo()?);
         command
             .args(arguments)
-            .env("SALTFO_CONFIG", saltfo::config_path(&self.folder));
+            .env("SALTFO_CONFIG", saltfo::config_path(&self.folder))
+            .env(CACHE, HostFolder::of(&self.folder, RUNNER).tmp());
         Ok(command)
     }
 
@@ -114,6 +118,7 @@ impl Lab {
         vec![
             ("PATH", path),
             ("TMPDIR", folder.tmp().into_os_string()),
+            (CACHE, folder.tmp().into_os_string()),
             (
                 "SALTFO_CONFIG",
                 saltfo::config_path(&self.folder).into_os_string(),

@@ -2,23 +2,27 @@
 
 use std::time::Duration;
 
-/// Before the first look. A minion takes some tens of milliseconds.
-const FIRST: Duration = Duration::from_millis(10);
+/// Before the first look. A minion forks for each job: its return was never there earlier, and looks cost the processor that it may share
+/// with the master.
+const FIRST: Duration = Duration::from_millis(45);
+/// Before the second one.
+const SECOND: Duration = Duration::from_millis(8);
 /// Each pause is longer than the one before by this factor, if nothing else is said,
 const GROWTH: f64 = 1.2;
 /// up to this.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Pauses that begin short and grow: an answer is seen soon, and a slow minion costs its master little.
+/// Pauses that are short when most answers come, and grow then: an answer is seen soon, and a slow minion costs its master little.
 #[derive(Debug, Clone)]
 pub struct Pauses {
     next: Duration,
+    grown: Duration,
     growth: f64,
     longest: Duration,
 }
 
 impl Pauses {
-    /// Begins with the shortest.
+    /// Begins with the time that every minion takes.
     #[must_use]
     pub fn new() -> Self {
         Self::growing(GROWTH, LONGEST)
@@ -29,6 +33,7 @@ impl Pauses {
     pub fn growing(growth: f64, longest: Duration) -> Self {
         Self {
             next: FIRST.min(longest),
+            grown: SECOND.min(longest),
             growth,
             longest,
         }
@@ -41,7 +46,8 @@ impl Pauses {
     )]
     pub fn next(&mut self) -> Duration {
         let pause = self.next;
-        self.next = pause.mul_f64(self.growth).min(self.longest);
+        self.next = self.grown;
+        self.grown = self.grown.mul_f64(self.growth).min(self.longest);
         pause
     }
 }

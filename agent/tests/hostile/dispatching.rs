@@ -9,6 +9,7 @@ use proto::message::Value;
 
 use super::client::{Client, Entry, ID, MINION};
 use super::fake_master::{Ask, FakeMaster, Reply, Script, bad_load};
+use super::peer::{Peer, drain};
 use super::saltfo::{Ended, Saltfo};
 
 const MASTER: &str = "salt1.xyz.example";
@@ -126,6 +127,69 @@ fn start(client: &Client, words: &[&str]) -> Saltfo {
     let run = Saltfo::new(["run", "--config"]).arg(client.config());
     let run = words.iter().fold(run, |run, word| run.arg(word));
     run.env("GITLAB_CI", "")
+        .env("XDG_CACHE_HOME", client.path("cache").to_str().unwrap())
+}
+
+/// A master that does not have the minion: nobody returns.
+fn elsewhere(host: u8) -> FakeMaster {
+    FakeMaster::start(
+        host,
+        Script::answering(|ask| match ask.command.as_str() {
+            "minion_pub" => job(ask, PING),
+            "pub_ret" => no_return(ask),
+            _ => Reply::Bytes(ask.honest()),
+        }),
+    )
+}
+
+#[test]
+fn where_a_minion_was_is_asked_first_and_proved_again() {
+    let (master, other) = (Master::start(2, honest_job, honest_return), elsewhere(3));
+    let entry = |name, fake: &FakeMaster| Entry {
+        name,
+        address: fake.address(),
+        pinned: false,
+    };
+    let client = Client::new(&[entry(OTHER, &other), entry(MASTER, &master.fake)]);
+    let words = ["--timeout", "10", MINION, FUNCTION];
+    // Nothing is known: both are asked.
+    assert_eq!(start(&client, &words).run().code(), 0);
+    assert_eq!(other.sign_ins(), 1);
+    let ended = start(&client, &words).run();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert_eq!((other.sign_ins(), other.count("minion_pub")), (1, 1));
+    // Two lookups, two jobs.
+    assert_eq!((master.fake.count("minion_pub"), master.published()), (4, 2));
+}
+
+#[test]
+fn a_minion_that_is_no_longer_where_it_was_is_found() {
+    let (master, other) = (Master::start(2, honest_job, honest_return), elsewhere(3));
+    let hung = Peer::start(4, drain);
+    let nobody = std::net::TcpListener::bind("127.0.0.77:0").unwrap();
+    let gone = nobody.local_addr().unwrap();
+    drop(nobody);
+    let places = [other.address(), gone, hung.address, master.fake.address()];
+    let names = [OTHER, "gone.xyz.example", "hung.xyz.example", MASTER];
+    let entry = |(name, address)| Entry {
+        name,
+        address,
+        pinned: false,
+    };
+    let client = Client::new(&names.into_iter().zip(places).map(entry).collect::<Vec<_>>());
+    let words = ["--timeout", "10", MINION, FUNCTION];
+    assert_eq!(start(&client, &words).run().code(), 0);
+    let hint = std::fs::read_dir(client.path("cache/saltfo/last-seen")).unwrap();
+    let hint = hint.map(|file| file.unwrap().path()).next().unwrap();
+    let was = std::fs::read_to_string(&hint).unwrap();
+    assert_eq!(was, master.fake.address().to_string());
+    for place in [other.address(), gone, hung.address] {
+        std::fs::write(&hint, place.to_string()).unwrap();
+        let ended = start(&client, &words).run();
+        assert_eq!(ended.code(), 0, "{place}: {ended:?}");
+        assert_eq!(std::fs::read_to_string(&hint).unwrap(), was);
+    }
+    assert_eq!(master.published(), 4);
 }
 
 #[test]

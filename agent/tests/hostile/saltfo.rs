@@ -67,6 +67,8 @@ impl Saltfo {
             .env_remove("SALTFO_CONFIG")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE")
+            // Nothing is remembered, as no folder can be made there.
+            .env("XDG_CACHE_HOME", "/dev/null")
             .stdin(Stdio::null());
         Self {
             command,
