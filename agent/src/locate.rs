@@ -95,6 +95,8 @@ enum Stage {
     Dialling,
     SigningIn,
     AwaitingTurn,
+    /// Another master goes first: see [`Elsewhere`].
+    Yielding,
     Publishing,
     AwaitingRetry,
     AwaitingReturn,
@@ -119,6 +121,8 @@ enum Event {
 }
 
 type Report = Arc<dyn Fn(Event) + Send + Sync>;
+/// Tells of minions that were seen at another master: its start.
+type Elsewhere = Box<dyn Fn(&[MinionId]) -> Option<Arc<HeadStart>> + Send + Sync>;
 
 /// Asks all masters for the minions. Takes no longer than `timeout`.
 pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> Located {
@@ -155,10 +159,8 @@ pub(crate) async fn locate_for_job(
     timeout: Duration,
 ) -> (Located, BTreeMap<usize, Connection>) {
     let masters: Vec<usize> = (0..config.masters.len()).collect();
-    let last_seen = LastSeen::of_this_user(config);
-    let purpose = Purpose::Job {
-        first: last_seen.of_all(minions),
-    };
+    let last_seen = Arc::new(LastSeen::of_this_user(config));
+    let purpose = Purpose::Job(Arc::clone(&last_seen));
     let mut lookup = Lookup::begin(config, &masters, &Question::ping(), minions, timeout, purpose);
     lookup.until_settled().await;
     let took = lookup.start.elapsed();
@@ -181,12 +183,11 @@ impl Located {
 }
 
 /// What a lookup is for.
-#[derive(Debug, Clone, Copy)]
 enum Purpose {
     /// To know.
     Answer,
-    /// A job follows, through the connections that the minions have answered on. `first`: the master, by index, that has a head start.
-    Job { first: Option<usize> },
+    /// A job follows, through the connections that the minions have answered on. Where they were has a head start.
+    Job(Arc<LastSeen>),
 }
 
 /// A lookup under way. Dropped, nobody is asked any more.
@@ -209,11 +210,14 @@ impl Lookup {
         timeout: Duration,
         purpose: Purpose,
     ) -> Self {
-        let (keep, first) = match purpose {
-            Purpose::Answer => (false, None),
-            Purpose::Job { first } => (true, first),
+        let starts: Vec<_> = std::iter::repeat_with(|| Arc::new(HeadStart::new()))
+            .take(config.masters.len())
+            .collect();
+        let last_seen = match purpose {
+            Purpose::Answer => None,
+            Purpose::Job(last_seen) => Some(last_seen),
         };
-        let head_start = first.map(|first| (first, Arc::new(HeadStart::new())));
+        let first = last_seen.as_ref().and_then(|seen| seen.of_all(minions));
         let start = Instant::now();
         let deadline = start + timeout;
         let (reports, events) = mpsc::unbounded_channel();
@@ -226,26 +230,35 @@ impl Lookup {
             }
             let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
             let question = question.clone();
-            let (ahead, behind) = match &head_start {
-                Some((first, head_start)) if *first == index => (Some(Arc::clone(head_start)), None),
-                Some((_, head_start)) => (None, Some(Arc::clone(head_start))),
-                None => (None, None),
-            };
+            let own = starts.get(index).map(Arc::clone);
+            let ahead = first.filter(|first| *first != index);
+            let ahead = ahead.and_then(|first| starts.get(first)).map(Arc::clone);
+            let job = last_seen.as_ref().map(|seen| {
+                let (seen, starts) = (Arc::clone(seen), starts.clone());
+                // What others of this host find out meanwhile is as good as what was known before.
+                let elsewhere = move |minions: &[MinionId]| {
+                    let there = seen
+                        .of_all(minions)
+                        .filter(|there| first.is_none() && *there != index)?;
+                    starts.get(there).map(Arc::clone)
+                };
+                Box::new(elsewhere) as Elsewhere
+            });
             let report: Report = Arc::new(move |event| {
-                if let Some(head_start) = &ahead {
-                    head_start.note(&event);
+                if let Some(start) = &own {
+                    start.note(&event);
                 }
                 // The one who listens may have its answer already.
                 let _ = reports.send((index, event));
             });
             tasks.spawn(async move {
-                if let Some(head_start) = behind {
+                if let Some(start) = ahead {
                     report(Event::Stage(Stage::NotBegun));
-                    head_start.is_over().await;
+                    start.is_over().await;
                     report(Event::Stage(Stage::Dialling));
                 }
                 let verdict =
-                    round_trip::ask(&config, index, &question, minions, deadline, keep, &report).await;
+                    round_trip::ask(&config, index, &question, minions, deadline, job, &report).await;
                 report(Event::Ended(verdict));
             });
         }
@@ -305,7 +318,7 @@ impl Line {
     fn is_crowded(&self, late: bool) -> bool {
         match (self.asked, self.stage) {
             (Some(asked), _) => late && asked.elapsed() < CHANCE,
-            (None, Stage::AwaitingTurn | Stage::NotBegun) => true,
+            (None, Stage::AwaitingTurn | Stage::NotBegun | Stage::Yielding) => true,
             (None, Stage::SigningIn) => self.held_up,
             (None, _) => false,
         }
@@ -464,6 +477,11 @@ impl Stage {
                 State::Reachable,
                 true,
                 format!("another saltfo of this host was still publishing there {until}"),
+            ),
+            Self::Yielding => Verdict::because(
+                State::Reachable,
+                true,
+                format!("not asked {until}: the minion was seen at another master just before"),
             ),
             Self::Publishing => {
                 let state = if late { State::Hung } else { State::Reachable };

@@ -9,7 +9,11 @@ use tokio::time::{Instant, timeout_at};
 use super::{Event, Stage};
 
 /// A master that is alive has signed us in by then, unless it is far away.
-const TO_SIGN_IN: Duration = Duration::from_millis(30);
+const TO_SIGN_IN: Duration = Duration::from_millis(100);
+/// Who waits for longer than this to sign in has a crowd of this host before it,
+const A_CROWD: Duration = Duration::from_millis(20);
+/// and a live master may take longer then.
+const TO_SIGN_IN_IN_A_CROWD: Duration = Duration::from_secs(1);
 /// A minion that is there has mostly answered by then.
 const TO_ANSWER: Duration = Duration::from_millis(200);
 /// How long it is waited for while other processes of this host are served there: asking the others, too, would make
@@ -19,6 +23,8 @@ const IN_THE_QUEUE: Duration = Duration::from_secs(10);
 /// How far the master has come that was asked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
+    /// For other processes of this host, to sign in.
+    Waiting,
     SigningIn,
     InTheQueue,
     Asked,
@@ -42,18 +48,21 @@ impl HeadStart {
     /// What the master reports that has it.
     pub(super) fn note(&self, event: &Event) {
         let progress = match event {
-            Event::HeldUp(true) | Event::SignedIn(_) | Event::Stage(Stage::AwaitingTurn) => {
-                Progress::InTheQueue
-            }
+            Event::HeldUp(true) => Progress::Waiting,
             Event::HeldUp(false) => Progress::SigningIn,
+            Event::SignedIn(_) | Event::Stage(Stage::AwaitingTurn) => Progress::InTheQueue,
             Event::Stage(Stage::Publishing) => Progress::Asked,
-            // The handler of the master has failed, or a minion is not known there.
-            Event::Stage(Stage::AwaitingRetry) | Event::Unknown(_) | Event::Ended(_) => Progress::Over,
-            Event::Stage(_) | Event::Open(_) | Event::Answered { .. } => return,
+            // The handler of the master has failed, a minion is not known there, or it lets others go first itself.
+            Event::Stage(Stage::AwaitingRetry | Stage::Yielding) | Event::Unknown(_) => Progress::Over,
+            Event::Ended(verdict) if verdict.error.is_some() => Progress::Over,
+            // One that ends well has all answers: that is the end of the lookup.
+            Event::Stage(_) | Event::Open(_) | Event::Answered { .. } | Event::Ended(_) => return,
         };
         self.progress.send_if_modified(|now| {
-            // It does not begin anew: the others are under way.
-            let news = *now != progress && *now != Progress::Over;
+            // Looks for the return are requests, too. And it does not begin anew: the others are under way.
+            let is_request = matches!(progress, Progress::Waiting | Progress::SigningIn);
+            let asks = *now == Progress::Asked && is_request;
+            let news = *now != progress && *now != Progress::Over && !asks;
             if news {
                 *now = progress;
             }
@@ -63,12 +72,14 @@ impl HeadStart {
 
     /// Waits until the others may begin: the master has failed, or is slower than a live one with the minion on it would be.
     pub(super) async fn is_over(&self) {
-        let longest = Instant::now() + IN_THE_QUEUE;
+        let begun = Instant::now();
+        let longest = begun + IN_THE_QUEUE;
         let mut progress = self.progress.subscribe();
         loop {
             let patience = match *progress.borrow_and_update() {
+                Progress::SigningIn if begun.elapsed() > A_CROWD => TO_SIGN_IN_IN_A_CROWD,
                 Progress::SigningIn => TO_SIGN_IN,
-                Progress::InTheQueue => IN_THE_QUEUE,
+                Progress::Waiting | Progress::InTheQueue => IN_THE_QUEUE,
                 Progress::Asked => TO_ANSWER,
                 Progress::Over => return,
             };
@@ -115,7 +126,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_master_that_hangs_costs_no_more_than_a_sign_in() {
-        let within = 30..=32;
+        let within = 100..=102;
         assert!(within.contains(&wait(vec![]).await));
         let connected = Event::Stage(Stage::SigningIn);
         assert!(within.contains(&wait(vec![(5, connected)]).await));
@@ -137,7 +148,9 @@ mod tests {
     async fn a_queue_of_this_host_is_waited_for_but_not_for_ever() {
         let queue = |held_up| vec![(1, Event::HeldUp(true)), (held_up, Event::HeldUp(false))];
         let took = wait(queue(5_000)).await;
-        assert!((5_031..=5_033).contains(&took), "{took}");
+        assert!((6_001..=6_003).contains(&took), "{took}");
+        let took = wait(queue(5)).await;
+        assert!((106..=108).contains(&took), "{took}");
         let took = wait(queue(60_000)).await;
         assert!((10_000..=10_002).contains(&took), "{took}");
     }

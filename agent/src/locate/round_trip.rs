@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proto::message::{Command, Jid, MinionId, Published, Returned};
 use proto::net::NetError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Event, Pauses, Question, Report, Stage};
+use super::{Elsewhere, Event, Pauses, Question, Report, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
 use crate::permission;
@@ -19,15 +19,17 @@ const TURN: Duration = Duration::from_millis(500);
 /// An answer that takes longer is no longer just under way.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Works until all minions have answered here, the master has failed, or nothing more can come. `keep`: reports the
-/// connection when all have answered here, before the last answer.
+/// Works until all minions have answered here, the master has failed, or nothing more can come.
+///
+/// `job` is there if a job follows. Then the connection is reported when all have answered here, before the last answer. And `job` is asked once,
+/// when it is our turn: the minions may have been seen at another master meanwhile, which then goes first.
 pub(super) async fn ask(
     config: &Arc<Config>,
     index: usize,
     question: &Question,
     minions: Vec<MinionId>,
     deadline: Instant,
-    keep: bool,
+    job: Option<Elsewhere>,
     report: &Report,
 ) -> Verdict {
     let Some(master) = config.masters.get(index) else {
@@ -53,7 +55,8 @@ pub(super) async fn ask(
         jobs: Vec::new(),
         last: Vec::new(),
         deadline,
-        keep,
+        keep: job.is_some(),
+        elsewhere: job,
         report,
     }
     .run()
@@ -70,7 +73,10 @@ struct RoundTrip<'a> {
     /// Answers after which no more is waited for.
     last: Vec<Event>,
     deadline: Instant,
+    /// Whether the connection is reported.
     keep: bool,
+    /// Where the minions may have been seen meanwhile; asked once.
+    elsewhere: Option<Elsewhere>,
     report: &'a Report,
 }
 
@@ -140,6 +146,17 @@ impl RoundTrip<'_> {
     async fn publish(&mut self) -> Result<(), End> {
         (self.report)(Event::Stage(Stage::AwaitingTurn));
         self.connection.take_turn(self.deadline).await?;
+        if let Some(start) = self
+            .elsewhere
+            .take()
+            .and_then(|elsewhere| elsewhere(&self.waiting))
+        {
+            self.connection.end_turn();
+            (self.report)(Event::Stage(Stage::Yielding));
+            let _ = timeout_at(self.deadline, start.is_over()).await;
+            (self.report)(Event::Stage(Stage::AwaitingTurn));
+            self.connection.take_turn(self.deadline).await?;
+        }
         (self.report)(Event::Stage(Stage::Publishing));
         let published = Instant::now();
         let command = Command::MinionPub {

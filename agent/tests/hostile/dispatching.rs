@@ -1,5 +1,8 @@
 //! `saltfo run` at masters that lie about the publish, lose its reply, or its return: it leaves once.
 
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -190,6 +193,66 @@ fn a_minion_that_is_no_longer_where_it_was_is_found() {
         assert_eq!(std::fs::read_to_string(&hint).unwrap(), was);
     }
     assert_eq!(master.published(), 4);
+}
+
+/// Keeps all others from asking this master.
+fn hold_up(master: SocketAddr) -> File {
+    let name = format!("saltfo-gate-{}-{}.lock", master.ip(), master.port());
+    let gate = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(Path::new("/run/lock").join(name))
+        .unwrap();
+    gate.lock().unwrap();
+    gate
+}
+
+#[test]
+fn a_minion_that_another_process_has_found_meanwhile_is_asked_there_first() {
+    let (master, other) = (Master::start(2, honest_job, honest_return), elsewhere(3));
+    let places = [other.address(), master.fake.address()];
+    let entry = |(name, address)| Entry {
+        name,
+        address,
+        pinned: false,
+    };
+    let client = Client::new(
+        &[OTHER, MASTER]
+            .into_iter()
+            .zip(places)
+            .map(entry)
+            .collect::<Vec<_>>(),
+    );
+    let words = ["--timeout", "10", MINION, FUNCTION];
+    assert_eq!(start(&client, &words).run().code(), 0);
+    let folder = client.path("cache/saltfo/last-seen");
+    let hint = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let aside = client.path("hint");
+    std::fs::rename(&hint, &aside).unwrap();
+
+    let gates = places.map(hold_up);
+    let asked = other.count("minion_pub");
+    let connected = [other.peer(), master.fake.peer()].map(Peer::connections);
+    let run = start(&client, &words);
+    let run = std::thread::spawn(move || run.run());
+    // By then it has seen that nothing is known.
+    for (peer, before) in [other.peer(), master.fake.peer()].into_iter().zip(connected) {
+        while peer.connections() == before {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    std::fs::rename(&aside, &hint).unwrap();
+    drop(gates);
+    let ended = run.join().unwrap();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    assert_eq!(other.count("minion_pub"), asked);
+    assert_eq!(master.published(), 2);
 }
 
 #[test]
