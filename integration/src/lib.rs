@@ -4,6 +4,7 @@
 //! [`Lab::command`] runs a program on a host. When the process that holds a lab ends, however it ends,
 //! every process, namespace and cable of the lab is gone.
 
+mod bad_cable;
 mod binary;
 mod builder;
 mod cables;
@@ -26,6 +27,7 @@ mod start;
 mod version;
 mod wait;
 
+pub use bad_cable::BadCable;
 pub use binary::{build_pki_tools, build_saltfo, find_pki_tools, find_saltfo};
 pub use builder::{LabBuilder, Settings};
 pub use daemon::Daemon;

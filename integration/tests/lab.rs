@@ -262,13 +262,22 @@ impl Drop for Killed {
 }
 
 #[test]
-fn a_bad_cable_delays_or_the_kernel_is_named_that_cannot() {
+fn a_bad_cable_delays_and_loses_or_the_kernel_is_named_that_cannot() {
     let _turn = turn();
     let lab = Lab::builder()
         .minions(Vec::<String>::new())
         .progress(Progress::silent())
         .build()
         .unwrap();
+    let cable = lab.spoil_cable("salt1", Duration::from_millis(300), 0.0).unwrap();
+    let start = Instant::now();
+    assert_eq!(connect(&lab, "runner", "salt1", 4506), "accepted");
+    assert!(start.elapsed() >= Duration::from_millis(600), "both ways");
+    drop(cable);
+    let cable = lab.spoil_cable("salt1", Duration::ZERO, 1.0).unwrap();
+    assert_ne!(connect(&lab, "runner", "salt1", 4506), "accepted");
+    drop(cable);
+    assert_eq!(connect(&lab, "runner", "salt1", 4506), "accepted");
     match lab.netem("salt1", "delay 300ms") {
         Ok(()) => {
             let start = Instant::now();

@@ -1,5 +1,6 @@
 //! Faults of masters and of the way to them: what the sidecar says of each, and how soon.
 
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -160,6 +161,51 @@ pub(crate) fn a_restarted_master_is_up_again(sidecar: &mut Sidecar<'_>, table: &
 
 fn row_end(row: &Row, start: Instant) -> Instant {
     start + row.told.unwrap_or_default()
+}
+
+/// How long a cable stays bad.
+const BAD: Duration = Duration::from_secs(60);
+
+/// Thirty of a hundred frames are lost, the others are late: such a master is not called back and forth, nor anything that it is not.
+pub(crate) fn a_bad_cable_is_told_without_flapping(sidecar: &mut Sidecar<'_>, table: &mut Table) {
+    let active = sidecar.fresh();
+    let other = MASTERS.into_iter().find(|other| *other != active).unwrap();
+    let lab = sidecar.lab;
+    let start = Instant::now();
+    let cable = lab.spoil_cable(active, Duration::from_millis(200), 0.3).unwrap();
+    let seen = RefCell::new(vec![("up".to_owned(), String::new())]);
+    let not_ready = Cell::new(None);
+    sidecar.wait_after(start, "a bad cable for a minute", |now| {
+        let (state, why) = (now.state(active), now.of(active, "why"));
+        if seen.borrow().last().is_none_or(|(last, _)| *last != state) {
+            seen.borrow_mut().push((state, why));
+        }
+        if !now.is_ready() && not_ready.get().is_none() {
+            not_ready.set(Some(now.at - start));
+        }
+        assert_eq!(now.state(other), "up", "the other one has a good cable: {now:?}");
+        now.at > start + BAD
+    });
+    drop(cable);
+    let mended = Instant::now();
+    let back = sidecar.wait_after(mended, "up again", Sample::all_up);
+    let seen = seen.into_inner();
+    let allowed = ["up", "degraded", "unreachable", "hung"];
+    assert!(
+        seen.iter().all(|(state, _)| allowed.contains(&state.as_str())),
+        "{seen:?}"
+    );
+    let times_up = seen.iter().skip(1).filter(|(state, _)| state == "up").count();
+    assert!(times_up <= 2, "it flaps: {seen:?}");
+    let states: Vec<&str> = seen.iter().skip(1).map(|(state, _)| state.as_str()).collect();
+    table.add(Row {
+        fault: "30 % of all frames lost, 200 ms delay, for a minute".to_owned(),
+        verdict: states.join(", "),
+        why: seen.last().map(|(_, why)| why.clone()).unwrap_or_default(),
+        not_ready: not_ready.get(),
+        told: None,
+        back: Some(back.at - mended),
+    });
 }
 
 /// Somebody else's master at the active master's address: the address answers, and is trusted by nobody.

@@ -46,6 +46,7 @@ fn a_sidecar_knows_what_is_wrong_and_how_soon() {
         bus::masters_are_told_of_changes_on_their_event_bus(&mut sidecar);
         faults::a_rotated_key_changes_nothing(&mut sidecar, &mut table);
         faults::every_fault_of_the_active_master_is_called_by_its_name(&mut sidecar, &mut table);
+        faults::a_bad_cable_is_told_without_flapping(&mut sidecar, &mut table);
         faults::a_restarted_master_is_up_again(&mut sidecar, &mut table);
         names::a_master_that_moves_is_found_by_its_name(&mut sidecar, &mut table);
         names::a_name_that_does_not_resolve_for_a_while_costs_nothing(&mut sidecar, &mut table);
