@@ -15,6 +15,7 @@ mod network;
 mod restart;
 mod sidecar;
 mod table;
+mod time;
 
 use integration::{Lab, SaltVersion};
 
@@ -43,6 +44,8 @@ fn a_sidecar_knows_what_is_wrong_and_how_soon() {
         life::what_is_missing_at_the_start_is_told_and_waited_for(&mut sidecar);
         life::all_that_it_says_agrees_when_all_is_well(&mut sidecar);
         life::quiet_hours_are_quiet(&mut sidecar);
+        time::a_clock_that_jumps_changes_nothing(&mut sidecar);
+        time::a_pause_of_its_own_is_nobodys_fault(&mut sidecar);
         bus::masters_are_told_of_changes_on_their_event_bus(&mut sidecar);
         faults::a_rotated_key_changes_nothing(&mut sidecar, &mut table);
         faults::every_fault_of_the_active_master_is_called_by_its_name(&mut sidecar, &mut table);

@@ -21,6 +21,8 @@ const PORT: &str = "9745";
 pub(crate) struct Sidecar<'a> {
     pub(crate) lab: &'a Lab,
     folder: PathBuf,
+    /// A library that lies to it.
+    pub(crate) preloaded: Option<PathBuf>,
     process: Option<Child>,
     watcher: Child,
     samples: Receiver<Sample>,
@@ -106,6 +108,7 @@ impl<'a> Sidecar<'a> {
         let sidecar = Self {
             lab,
             folder,
+            preloaded: None,
             process: None,
             watcher,
             samples,
@@ -129,7 +132,7 @@ impl<'a> Sidecar<'a> {
             .open(self.log_path())
             .unwrap();
         let mut command = self.lab.command(HOST, integration::find_saltfo().unwrap());
-        let process = command
+        command
             .env_remove("SALTFO_CONFIG")
             // As systemd does, with `RuntimeDirectory=`.
             .env("RUNTIME_DIRECTORY", self.file("state"))
@@ -140,9 +143,11 @@ impl<'a> Sidecar<'a> {
             .arg("agent")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .stderr(log);
+        if let Some(library) = &self.preloaded {
+            command.env("LD_PRELOAD", library);
+        }
+        let process = command.spawn().unwrap();
         self.process = Some(process);
     }
 
