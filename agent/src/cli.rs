@@ -172,7 +172,9 @@ fn log_to_stderr(args: &Args) {
     };
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would say on stderr that nobody reads stderr, and panic, as nobody does.
+        .log_internal_errors(false);
     match args.common.log_format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => {
