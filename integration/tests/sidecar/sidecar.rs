@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use integration::{Lab, until};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value as Json;
 
 pub(crate) const MASTERS: [&str; 2] = ["salt1", "salt2"];
@@ -170,6 +170,17 @@ impl<'a> Sidecar<'a> {
         self.lab.signal(self.process.as_ref().unwrap(), signal).unwrap();
     }
 
+    /// Does not let it run.
+    pub(crate) fn pause(&self) {
+        kill_process(pid(self.pid()), Signal::STOP).unwrap();
+    }
+
+    /// Lets it run again. nsenter(1) stops itself when its program is stopped, and lets it run when it goes on.
+    pub(crate) fn go_on(&self) {
+        kill_process(pid(self.pid()), Signal::CONT).unwrap();
+        kill_process(pid(self.process.as_ref().unwrap().id()), Signal::CONT).unwrap();
+    }
+
     /// Asks it to end, and says how that went and how long it took.
     pub(crate) fn stop(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
@@ -274,6 +285,10 @@ impl Drop for Sidecar<'_> {
             let _ = child.wait();
         }
     }
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::from_raw(number.try_into().unwrap()).unwrap()
 }
 
 /// `ask.py` on the sidecar's host.

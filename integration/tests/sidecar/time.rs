@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use crate::sidecar::{MASTERS, Sidecar};
 
 /// Longer than any silence that a master is forgiven.
@@ -38,10 +36,9 @@ pub(crate) fn a_clock_that_jumps_changes_nothing(sidecar: &mut Sidecar<'_>) {
 pub(crate) fn a_pause_of_its_own_is_nobodys_fault(sidecar: &mut Sidecar<'_>) {
     sidecar.fresh();
     let log = sidecar.log();
-    let process = rustix::process::Pid::from_raw(sidecar.pid().try_into().unwrap()).unwrap();
-    rustix::process::kill_process(process, Signal::STOP).unwrap();
+    sidecar.pause();
     std::thread::sleep(PAUSE);
-    rustix::process::kill_process(process, Signal::CONT).unwrap();
+    sidecar.go_on();
     all_is_well_for_two_verifications(sidecar);
     assert_eq!(sidecar.log(), log, "it has told something");
 }
