@@ -2,7 +2,7 @@
 
 mod raw;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +69,17 @@ pub enum Election {
     Prefer,
     /// Any that is up, then stay.
     Random,
+}
+
+/// Where the relay waits for the local minions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelaySettings {
+    /// What minions have as their `master`.
+    pub listen: IpAddr,
+    /// Publications.
+    pub publish_port: u16,
+    /// Requests.
+    pub master_port: u16,
 }
 
 /// A program and its arguments; no shell reads them.
@@ -179,6 +190,30 @@ impl Default for Settings {
             on_change: None,
             event: false,
         }
+    }
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self {
+            listen: Ipv4Addr::LOCALHOST.into(),
+            publish_port: 4505,
+            master_port: 4506,
+        }
+    }
+}
+
+impl RelaySettings {
+    /// Where publications are to be had.
+    #[must_use]
+    pub fn publish(&self) -> SocketAddr {
+        (self.listen, self.publish_port).into()
+    }
+
+    /// Where requests are taken.
+    #[must_use]
+    pub fn requests(&self) -> SocketAddr {
+        (self.listen, self.master_port).into()
     }
 }
 
