@@ -34,10 +34,15 @@ impl LastSeen {
             .and_then(absolute)
             .or_else(|| Some(std::env::home_dir().and_then(absolute)?.join(".cache")));
         let place = |master: &MasterConfig| format!("{}:{}", master.address, master.master_port);
-        Self {
-            folder: cache.map(|cache| cache.join("saltfo/last-seen")),
-            masters: config.masters.iter().map(place).collect(),
-        }
+        Self::new(
+            cache.map(|cache| cache.join("saltfo/last-seen")),
+            config.masters.iter().map(place).collect(),
+        )
+    }
+
+    /// In this folder, for the masters with these `address:port`.
+    pub(super) const fn new(folder: Option<PathBuf>, masters: Vec<String>) -> Self {
+        Self { folder, masters }
     }
 
     /// The master, by index, through which all of these minions answered last.
@@ -98,10 +103,10 @@ mod tests {
     use super::*;
 
     fn seen(folder: Option<&Path>, masters: &[&str]) -> LastSeen {
-        LastSeen {
-            folder: folder.map(Path::to_owned),
-            masters: masters.iter().map(|&master| master.to_owned()).collect(),
-        }
+        LastSeen::new(
+            folder.map(Path::to_owned),
+            masters.iter().map(|&master| master.to_owned()).collect(),
+        )
     }
 
     fn minions(ids: &[&str]) -> Vec<MinionId> {
