@@ -4,15 +4,15 @@
 //! deletes it, too.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use proto::message::MinionId;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use crate::config::{Config, MasterConfig};
+use crate::whole_file;
 
 /// More than any `address:port`.
 const LONGEST: u64 = 300;
@@ -89,13 +89,10 @@ impl LastSeen {
     }
 }
 
-/// Whole or not at all. Not synced: what a power cut takes is found again.
 fn write(folder: &Path, file: &Path, place: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut aside = NamedTempFile::new_in(folder)?;
-    aside.write_all(place.as_bytes())?;
-    aside.persist(file)?;
-    Ok(())
+    // What a power cut takes is found again.
+    whole_file::write(file, place.as_bytes())
 }
 
 #[cfg(test)]
