@@ -19,3 +19,4 @@ pub mod sidecar;
 pub mod state;
 pub mod success;
 mod traffic;
+mod whole_file;

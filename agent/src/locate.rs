@@ -8,6 +8,7 @@ mod board;
 mod head_start;
 mod last_seen;
 mod pauses;
+mod precedence;
 mod question;
 mod round_trip;
 
@@ -27,8 +28,8 @@ use crate::config::Config;
 use crate::master::Connection;
 use crate::state::Verdict;
 use board::{Board, Stage};
-use head_start::HeadStart;
 use last_seen::LastSeen;
+use precedence::Precedence;
 
 /// A publish whose reply nobody waits for holds up the next lookup of this host for longer than this. Its reply is
 /// as good as there when another master's minion has answered; a master that hangs does not get this far.
@@ -74,7 +75,7 @@ pub struct Found {
 /// What is known of one master.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// [`State::Reachable`] stands for every verified master here; which of them is active depends on the minion.
+    /// [`State::Reachable`](crate::state::State::Reachable) stands for every verified master here; which of them is active depends on the minion.
     pub verdict: Verdict,
     /// From the start of the connect until the sign-in was verified.
     pub latency: Option<Duration>,
@@ -106,8 +107,6 @@ enum Event {
 }
 
 type Report = Arc<dyn Fn(Event) + Send + Sync>;
-/// Tells of minions that were seen at another master: its start.
-type Elsewhere = Box<dyn Fn(&[MinionId]) -> Option<Arc<HeadStart>> + Send + Sync>;
 
 /// Asks all masters for the minions. Takes no longer than `timeout`.
 pub async fn locate(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> Located {
@@ -126,7 +125,7 @@ pub async fn ask(
     minions: &[MinionId],
     timeout: Duration,
 ) -> Located {
-    let mut lookup = Lookup::begin(config, masters, question, minions, timeout, Purpose::Answer);
+    let mut lookup = Lookup::begin(config, masters, question, minions, timeout, None);
     lookup.until_settled().await;
     let took = lookup.start.elapsed();
     lookup.linger(LINGER).await;
@@ -144,14 +143,15 @@ pub(crate) async fn locate_for_job(
     timeout: Duration,
 ) -> (Located, BTreeMap<usize, Connection>) {
     let masters: Vec<usize> = (0..config.masters.len()).collect();
-    let last_seen = Arc::new(LastSeen::of_this_user(config));
-    let purpose = Purpose::Job(Arc::clone(&last_seen));
-    let mut lookup = Lookup::begin(config, &masters, &Question::ping(), minions, timeout, purpose);
+    let last_seen = LastSeen::of_this_user(config);
+    let precedence = Arc::new(Precedence::new(last_seen, minions, masters.len()));
+    let question = Question::ping();
+    let mut lookup = Lookup::begin(config, &masters, &question, minions, timeout, Some(&precedence));
     lookup.until_settled().await;
     let took = lookup.start.elapsed();
     let connections = std::mem::take(&mut lookup.board.connections);
     let located = lookup.conclude(config, took);
-    located.note(&last_seen);
+    located.note(precedence.last_seen());
     // The job need not wait for another master's reply to a publish.
     tokio::spawn(async move { lookup.linger(LINGER_BESIDE).await });
     (located, connections)
@@ -167,14 +167,6 @@ impl Located {
     }
 }
 
-/// What a lookup is for.
-enum Purpose {
-    /// To know.
-    Answer,
-    /// A job follows, through the connections that the minions have answered on. Where they were has a head start.
-    Job(Arc<LastSeen>),
-}
-
 /// A lookup under way. Dropped, nobody is asked any more.
 struct Lookup {
     start: Instant,
@@ -186,23 +178,15 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// Begins to ask.
+    /// Begins to ask. With `precedence`, a job follows, through the connections that the minions have answered on.
     fn begin(
         config: &Arc<Config>,
         masters: &[usize],
         question: &Question,
         minions: &[MinionId],
         timeout: Duration,
-        purpose: Purpose,
+        precedence: Option<&Arc<Precedence>>,
     ) -> Self {
-        let starts: Vec<_> = std::iter::repeat_with(|| Arc::new(HeadStart::new()))
-            .take(config.masters.len())
-            .collect();
-        let last_seen = match purpose {
-            Purpose::Answer => None,
-            Purpose::Job(last_seen) => Some(last_seen),
-        };
-        let first = last_seen.as_ref().and_then(|seen| seen.of_all(minions));
         let start = Instant::now();
         let deadline = start + timeout;
         let (reports, events) = mpsc::unbounded_channel();
@@ -214,36 +198,25 @@ impl Lookup {
                 continue;
             }
             let (config, minions, reports) = (Arc::clone(config), minions.to_vec(), reports.clone());
-            let question = question.clone();
-            let own = starts.get(index).map(Arc::clone);
-            let ahead = first.filter(|first| *first != index);
-            let ahead = ahead.and_then(|first| starts.get(first)).map(Arc::clone);
-            let job = last_seen.as_ref().map(|seen| {
-                let (seen, starts) = (Arc::clone(seen), starts.clone());
-                // What others of this host find out meanwhile is as good as what was known before.
-                let elsewhere = move |minions: &[MinionId]| {
-                    let there = seen
-                        .of_all(minions)
-                        .filter(|there| first.is_none() && *there != index)?;
-                    starts.get(there).map(Arc::clone)
-                };
-                Box::new(elsewhere) as Elsewhere
-            });
+            let (question, precedence) = (question.clone(), precedence.map(Arc::clone));
+            let among = precedence.clone();
             let report: Report = Arc::new(move |event| {
-                if let Some(start) = &own {
-                    start.note(&event);
+                if let Some(among) = &among {
+                    among.note(index, &event);
                 }
                 // The one who listens may have its answer already.
                 let _ = reports.send((index, event));
             });
             tasks.spawn(async move {
-                if let Some(start) = ahead {
+                let precedence = precedence.as_deref();
+                if let Some(start) = precedence.and_then(|among| among.ahead_of(index)) {
                     report(Event::Stage(Stage::NotBegun));
                     start.is_over().await;
                     report(Event::Stage(Stage::Dialling));
                 }
-                let verdict =
-                    round_trip::ask(&config, index, &question, minions, deadline, job, &report).await;
+                let asked =
+                    round_trip::ask(&config, index, &question, minions, deadline, precedence, &report);
+                let verdict = asked.await;
                 report(Event::Ended(verdict));
             });
         }

@@ -32,8 +32,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rand::RngExt as _;
 use tokio::time::Instant;
 
-/// World-writable and cleared at boot on Debian and most others; else the folder for temporary files.
-const FOLDER: &str = "/run/lock";
 /// Between two tries to get a lock.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// It grows up to this. A publish takes some tens of milliseconds.
@@ -81,8 +79,7 @@ impl Traffic {
     /// Where none can be had (a read-only container), goes on without and says so in the log: an answer is
     /// worth more than order among processes that cannot be there.
     pub(crate) fn to(master: SocketAddr) -> Self {
-        let folders = [PathBuf::from(FOLDER), std::env::temp_dir()];
-        for folder in folders {
+        for folder in folders() {
             match Locks::open(&folder, master) {
                 Ok(locks) => return Self(Some(Arc::new(locks))),
                 Err(error) => tracing::debug!(folder = %folder.display(), %error, "no lock files here"),
@@ -209,6 +206,12 @@ impl Drop for Turn {
             release(&locks.gate);
         }
     }
+}
+
+/// Where the saltfo processes of a host, whoever runs them, find each other's files: `/run/lock` is world-writable and cleared at boot on
+/// Debian and most others; else the folder for temporary files.
+pub(crate) fn folders() -> [PathBuf; 2] {
+    ["/run/lock".into(), std::env::temp_dir()]
 }
 
 /// Tries until it works or is given up; the waiting of `flock` itself could not be ended.

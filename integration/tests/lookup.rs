@@ -12,7 +12,8 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use common::disguise::{Other, slow_clock};
+use common::clock::Clock;
+use common::disguise::Other;
 use common::{Run, locate, saltfo};
 use integration::{Lab, SaltVersion};
 use proto::crypto::PrivateKey;
@@ -300,12 +301,13 @@ fn a_minion_that_no_master_knows_is_told_at_once(lab: &Lab) {
 }
 
 fn a_slow_clock_is_named(lab: &Lab) {
-    let clock = slow_clock(lab.folder());
+    let clock = Clock::new(lab.folder());
+    clock.set(-600);
     let lookup = || {
         let mut command = lab
             .saltfo(&["active-master", "minion01", "--out", "json"])
             .unwrap();
-        command.env("LD_PRELOAD", &clock);
+        command.env("LD_PRELOAD", &clock.preload);
         Run::of(command)
     };
     // Salt's default does not look at the time.

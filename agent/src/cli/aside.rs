@@ -1,4 +1,4 @@
-//! A file that is written whole or not at all: beside its place first, then moved there.
+//! A file for a result, which is known to be writable before there is any.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::CliError;
+use crate::whole_file;
 
 /// A file that can be written: known before anything is sent.
 pub(super) struct Aside {
@@ -30,21 +31,10 @@ impl Aside {
             }
             _ => {}
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        // Not secret: the runner that collects it may be another user.
-        let mut builder = tempfile::Builder::new();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        let aside = builder
-            .prefix(".saltfo-")
-            .permissions(mode)
-            .tempfile_in(folder)
-            .map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
-            aside,
+            // Not secret: the runner that collects it may be another user.
+            aside: whole_file::beside(path, 0o644).map_err(failed)?,
         })
     }
 

@@ -17,12 +17,12 @@ const CHANCE: Duration = Duration::from_secs(5);
 /// How far a master has come: what it is blamed for when somebody else was faster or time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Another master is asked first: see [`HeadStart`].
+    /// Another master is asked first: see [`Precedence::ahead_of`](super::precedence::Precedence::ahead_of).
     NotBegun,
     Dialling,
     SigningIn,
     AwaitingTurn,
-    /// Another master goes first: see [`Elsewhere`].
+    /// Another master goes first: see [`Precedence::elsewhere`](super::precedence::Precedence::elsewhere).
     Yielding,
     Publishing,
     AwaitingRetry,

@@ -4,15 +4,15 @@
 //! deletes it, too.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use proto::message::MinionId;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use crate::config::{Config, MasterConfig};
+use crate::whole_file;
 
 /// More than any `address:port`.
 const LONGEST: u64 = 300;
@@ -34,10 +34,15 @@ impl LastSeen {
             .and_then(absolute)
             .or_else(|| Some(std::env::home_dir().and_then(absolute)?.join(".cache")));
         let place = |master: &MasterConfig| format!("{}:{}", master.address, master.master_port);
-        Self {
-            folder: cache.map(|cache| cache.join("saltfo/last-seen")),
-            masters: config.masters.iter().map(place).collect(),
-        }
+        Self::new(
+            cache.map(|cache| cache.join("saltfo/last-seen")),
+            config.masters.iter().map(place).collect(),
+        )
+    }
+
+    /// In this folder, for the masters with these `address:port`.
+    pub(super) const fn new(folder: Option<PathBuf>, masters: Vec<String>) -> Self {
+        Self { folder, masters }
     }
 
     /// The master, by index, through which all of these minions answered last.
@@ -84,13 +89,10 @@ impl LastSeen {
     }
 }
 
-/// Whole or not at all. Not synced: what a power cut takes is found again.
 fn write(folder: &Path, file: &Path, place: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut aside = NamedTempFile::new_in(folder)?;
-    aside.write_all(place.as_bytes())?;
-    aside.persist(file)?;
-    Ok(())
+    // What a power cut takes is found again.
+    whole_file::write(file, place.as_bytes())
 }
 
 #[cfg(test)]
@@ -98,10 +100,10 @@ mod tests {
     use super::*;
 
     fn seen(folder: Option<&Path>, masters: &[&str]) -> LastSeen {
-        LastSeen {
-            folder: folder.map(Path::to_owned),
-            masters: masters.iter().map(|&master| master.to_owned()).collect(),
-        }
+        LastSeen::new(
+            folder.map(Path::to_owned),
+            masters.iter().map(|&master| master.to_owned()).collect(),
+        )
     }
 
     fn minions(ids: &[&str]) -> Vec<MinionId> {

@@ -7,7 +7,8 @@ use proto::message::{Command, Jid, MinionId, Published, Returned};
 use proto::net::NetError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Elsewhere, Event, Pauses, Question, Report, Stage};
+use super::precedence::Precedence;
+use super::{Event, Pauses, Question, Report, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
 use crate::permission;
@@ -21,15 +22,15 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// Works until all minions have answered here, the master has failed, or nothing more can come.
 ///
-/// `job` is there if a job follows. Then the connection is reported when all have answered here, before the last answer. And `job` is asked once,
-/// when it is our turn: the minions may have been seen at another master meanwhile, which then goes first.
+/// `precedence` is there if a job follows. Then the connection is reported when all have answered here, before the last answer. And
+/// when it is our turn for the first time, the minions may have been seen at another master meanwhile, which then goes first.
 pub(super) async fn ask(
     config: &Arc<Config>,
     index: usize,
     question: &Question,
     minions: Vec<MinionId>,
     deadline: Instant,
-    job: Option<Elsewhere>,
+    precedence: Option<&Precedence>,
     report: &Report,
 ) -> Verdict {
     let Some(master) = config.masters.get(index) else {
@@ -49,14 +50,15 @@ pub(super) async fn ask(
     };
     report(Event::SignedIn(start.elapsed()));
     RoundTrip {
+        index,
         connection,
         question,
         waiting: minions,
         jobs: Vec::new(),
         last: Vec::new(),
         deadline,
-        keep: job.is_some(),
-        elsewhere: job,
+        keep: precedence.is_some(),
+        precedence,
         report,
     }
     .run()
@@ -64,6 +66,8 @@ pub(super) async fn ask(
 }
 
 struct RoundTrip<'a> {
+    /// Of the master.
+    index: usize,
     connection: Connection,
     question: &'a Question,
     /// The minions that have not answered here.
@@ -75,8 +79,8 @@ struct RoundTrip<'a> {
     deadline: Instant,
     /// Whether the connection is reported.
     keep: bool,
-    /// Where the minions may have been seen meanwhile; asked once.
-    elsewhere: Option<Elsewhere>,
+    /// Asked once, whether another master goes first.
+    precedence: Option<&'a Precedence>,
     report: &'a Report,
 }
 
@@ -146,11 +150,8 @@ impl RoundTrip<'_> {
     async fn publish(&mut self) -> Result<(), End> {
         (self.report)(Event::Stage(Stage::AwaitingTurn));
         self.connection.take_turn(self.deadline).await?;
-        if let Some(start) = self
-            .elsewhere
-            .take()
-            .and_then(|elsewhere| elsewhere(&self.waiting))
-        {
+        let precedence = self.precedence.take();
+        if let Some(start) = precedence.and_then(|among| among.elsewhere(self.index, &self.waiting)) {
             self.connection.end_turn();
             (self.report)(Event::Stage(Stage::Yielding));
             let _ = timeout_at(self.deadline, start.is_over()).await;

@@ -5,17 +5,17 @@
 //! but by no more than `restart_backoff` after our start.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use proto::message::MinionId;
 
+use crate::{traffic, whole_file};
+
 /// What systemd.exec(5) names the folders of a service: `StateDirectory=`, `RuntimeDirectory=`.
 const VARIABLES: [&str; 2] = ["STATE_DIRECTORY", "RUNTIME_DIRECTORY"];
-/// Where the lock files are, too.
-const FOLDER: &str = "/run/lock";
 /// More than a time takes.
 const LONGEST: u64 = 64;
 
@@ -34,8 +34,7 @@ impl LastRestart {
         // Several folders stand there with colons between.
         let given = given.filter_map(|folders| std::env::split_paths(&folders).next());
         let given = given.filter(|folder| folder.is_absolute());
-        let shared = [PathBuf::from(FOLDER), std::env::temp_dir()];
-        Self::in_folders(given.chain(shared), minion)
+        Self::in_folders(given.chain(traffic::folders()), minion)
     }
 
     /// In one of these folders.
@@ -67,7 +66,8 @@ impl LastRestart {
     pub fn note(&self, now: SystemTime) -> io::Result<()> {
         let mut result = Err(io::ErrorKind::NotFound.into());
         for file in &self.files {
-            result = write(file, now);
+            let line = format!("{}\n", humantime::format_rfc3339_seconds(now));
+            result = whole_file::write(file, line.as_bytes());
             if result.is_ok() {
                 break;
             }
@@ -91,15 +91,6 @@ fn read(file: &Path) -> io::Result<SystemTime> {
     opened.take(LONGEST).read_to_string(&mut text)?;
     humantime::parse_rfc3339(text.trim_end())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// Written aside and moved into place: who reads it, or dies writing it, leaves a whole one.
-fn write(file: &Path, now: SystemTime) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    let mut aside = tempfile::Builder::new().prefix(".saltfo-").tempfile_in(folder)?;
-    writeln!(aside, "{}", humantime::format_rfc3339_seconds(now))?;
-    aside.persist(file)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! | `unreachable` | both are gone, and its system takes none, as far as is known | at once | |
 //! | `hung`, `refused` | `verify_misses` requests in a row went unanswered, or were refused | at once | a verified answer, or the connection is gone |
 //! | `key_pending`, `key_rejected`, `key_denied`, `full` | it says so | at once | a verified answer, both connections are gone, or that for requests for 30 s |
-//! | `degraded` | one connection is gone, the other stands; or one was lost and is back, but nothing is proven yet | a heartbeat; three while the other one misses heartbeats | |
+//! | `degraded` | one connection is gone, the other stands; or one was lost and is back, but nothing is proven yet | a heartbeat; two while the other one misses heartbeats | |
 //! | `up` | both stand, and since the last trouble `rise` verified answers came in a row (one if nothing was known before) | at once | any of the above |
 //! | `unknown` | nothing yet; or nothing verified for 4 × `verify` + `verify_misses` × `verify_timeout` + 10 s; or no news for 3 × `heartbeat` + 30 s | | |
 //!

@@ -13,7 +13,7 @@ pub(crate) use raw::RawSettings;
 /// How a sidecar behaves; every value has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Between two ZMTP PINGs to a master, on its two connections in turn; on both as long as one is silent.
+    /// Between two ZMTP PINGs on each of the two connections to a master.
     pub heartbeat: Duration,
     /// So many unanswered in a row, and the connection is gone.
     pub heartbeat_misses: u32,

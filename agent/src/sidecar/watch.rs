@@ -3,7 +3,7 @@
 //! Two tasks, one for each connection, that know nothing of other masters: a slow or dead one delays nobody. What
 //! they learn goes out as facts; they decide nothing but when to connect and when to ask.
 //!
-//! - Their beat (`beat`, `heart`, `pulse`): they are pinged in turn, and both at once while one is silent.
+//! - Their heartbeats (`heart`, `pulse`): each is pinged in each interval.
 //! - The request line (`request_line`, `verifier`) is one connection to port 4506, made anew after a fault. PINGs
 //!   pass requests, so that its heart beats on while a worker takes its time.
 //! - The publish line (`publish_line`, `judge`) is a subscription to port 4505, at the address at which the request line has
@@ -13,7 +13,6 @@
 //! as there is when a master no longer knows them, and when a publication does not open.
 
 mod backoff;
-mod beat;
 mod bucket;
 mod dial;
 mod heart;
@@ -34,7 +33,6 @@ use proto::session::Session;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
-use self::beat::Beat;
 use self::publish_line::PublishLine;
 use self::request_line::RequestLine;
 use self::teller::Teller;
@@ -47,7 +45,7 @@ use crate::config::{Config, MasterConfig};
 /// How often a master is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intervals {
-    /// Between two PINGs, on one connection and the other in turn; on both as long as one is silent.
+    /// Between two PINGs on a connection.
     pub heartbeat: Duration,
     /// Intervals in a row without an answer that end a connection.
     pub heartbeat_misses: u32,
@@ -94,21 +92,16 @@ pub fn start(
         session: watch::Sender::new(None),
         genuine_at: watch::Sender::new(None),
         sign_in: Notify::new(),
-        beat: Beat::new(),
     });
     let (orders, taken) = mpsc::channel(1);
     let connected = watch::Sender::new(Connected::default());
     let teller = || Teller::new(facts.clone(), index);
     let verifier = Verifier::new(Arc::clone(&shared), teller(), orders, connected.subscribe(), pace);
     let requests = RequestLine::new(Arc::clone(&shared), teller(), taken, connected);
-    let publications = PublishLine::new(Arc::clone(&shared), teller());
+    let publications = PublishLine::new(shared, teller());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        tokio::join!(
-            requests.run(),
-            verifier.run(),
-            shared.beat.run(intervals.heartbeat)
-        );
+        tokio::join!(requests.run(), verifier.run());
     });
     tasks.spawn(publications.run());
     Handle { tasks }
@@ -142,7 +135,6 @@ struct Shared {
     genuine_at: watch::Sender<Option<SocketAddr>>,
     /// The publish line asks for new keys.
     sign_in: Notify,
-    beat: Arc<Beat>,
 }
 
 impl Shared {

@@ -1,9 +1,8 @@
-//! `saltfo` as somebody else: with other keys or anchors than those of the lab, or with a clock that lies.
+//! `saltfo` as somebody else: with other keys or anchors than those of the lab.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use integration::Lab;
 
@@ -49,26 +48,4 @@ impl<'a> Other<'a> {
     pub(crate) fn locate(&self) -> Run {
         self.run(&["active-master", "minion01", "--out", "json", "--timeout", "2"])
     }
-}
-
-/// Ten minutes behind, for one process: its clock is the C library's, and that can be asked to lie.
-pub(crate) fn slow_clock(folder: &Path) -> PathBuf {
-    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
-    let text = "#define _GNU_SOURCE\n\
-        #include <dlfcn.h>\n#include <time.h>\n\
-        int clock_gettime(clockid_t id, struct timespec *now) {\n\
-          static int (*real)(clockid_t, struct timespec *);\n\
-          if (!real) real = dlsym(RTLD_NEXT, \"clock_gettime\");\n\
-          int result = real(id, now);\n\
-          if (id == CLOCK_REALTIME) now->tv_sec -= 600;\n\
-          return result;\n}\n";
-    fs::write(&source, text).unwrap();
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(&source)
-        .arg("-ldl")
-        .status();
-    assert!(built.unwrap().success());
-    library
 }

@@ -1,5 +1,6 @@
 //! What the tests on real masters share: running `saltfo` on the runner and reading its document.
 
+pub(crate) mod clock;
 pub(crate) mod disguise;
 
 use std::process::{Command, Output};

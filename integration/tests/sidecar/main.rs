@@ -8,6 +8,8 @@
 )]
 
 mod bus;
+#[path = "../common/clock.rs"]
+mod clock;
 mod faults;
 mod life;
 mod names;

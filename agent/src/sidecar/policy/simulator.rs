@@ -233,8 +233,6 @@ impl World {
         let (now, truth) = (self.now, self.hosts[master].truth);
         let heartbeat = u64::try_from(self.settings.heartbeat.as_millis()).unwrap();
         let limit = self.settings.heartbeat_misses;
-        let other = &self.hosts[master].wires[1 - line as usize];
-        let other_is_well = matches!(other, Wire::Stands { misses: 0, .. });
         let lost = matches!(truth, Truth::Lossy(percent) if self.random.random_range(0..100) < percent);
         let wire = &mut self.hosts[master].wires[line as usize];
         let mut told = Vec::new();
@@ -243,7 +241,8 @@ impl World {
                 let (takes, end) = match truth {
                     Truth::Stopped => (1_000, Some(State::Hung)),
                     Truth::Cut => (1_000, Some(State::Unreachable)),
-                    _ if truth.takes(line) => (5, None),
+                    // So the beats of the two connections are up to an interval apart.
+                    _ if truth.takes(line) => (self.random.random_range(1..=heartbeat), None),
                     _ => (0, Some(State::Unreachable)),
                 };
                 *wire = Wire::Dialling(now + takes, *tries, end);
@@ -261,7 +260,7 @@ impl World {
                     let peer = "10.0.0.1:4505".parse().unwrap();
                     told.push(Evidence::Connected { line, peer });
                     *wire = Wire::Stands {
-                        ping_at: (now / heartbeat + 1) * heartbeat,
+                        ping_at: now,
                         pong_at: None,
                         waits: false,
                         misses: 0,
@@ -297,15 +296,11 @@ impl World {
                             });
                         }
                     }
-                    // Beats are those of both connections, which are pinged in turn while they are well.
-                    let beat = now / heartbeat;
-                    *ping_at = (beat + 1) * heartbeat;
-                    if *misses > 0 || !other_is_well || (beat + line as u64).is_multiple_of(2) {
-                        *waits = true;
-                        let late = if truth == Truth::Slow { 200 } else { 0 };
-                        if pong_at.is_none() && !lost && !truth.is_silent() {
-                            *pong_at = Some(now + late);
-                        }
+                    *ping_at = now + heartbeat;
+                    *waits = true;
+                    let late = if truth == Truth::Slow { 200 } else { 0 };
+                    if pong_at.is_none() && !lost && !truth.is_silent() {
+                        *pong_at = Some(now + late);
                     }
                 }
                 if *misses >= limit {

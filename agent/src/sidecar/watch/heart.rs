@@ -1,14 +1,13 @@
-//! The heartbeat of one connection: PINGs when it is its turn, and the verdict when no answer comes.
+//! The heartbeat of one connection: a PING each interval, and the verdict when no answer comes.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::Shared;
-use super::beat::Follower;
+use super::Intervals;
 use super::pulse::Pulse;
 use super::teller::Teller;
 use crate::sidecar::facts::{Evidence, Line};
@@ -23,7 +22,7 @@ pub(super) struct Heart {
     heartbeat: Duration,
     misses: u32,
     pulse: Pulse,
-    beat: Follower,
+    ticks: Interval,
     /// A fresh TCP connection that is being tried.
     knock: Option<Knock>,
     /// What became of it.
@@ -31,31 +30,33 @@ pub(super) struct Heart {
 }
 
 impl Heart {
-    /// For a connection to `peer` that has just shaken hands.
-    pub(super) fn new(line: Line, peer: SocketAddr, shared: &Shared) -> Self {
-        let intervals = &shared.intervals;
+    /// For a connection to `peer` that has just shaken hands. The first beat is due now.
+    pub(super) fn new(line: Line, peer: SocketAddr, intervals: &Intervals) -> Self {
+        let mut ticks = interval(intervals.heartbeat);
+        // After a pause of our own, a suspended machine say, no beats are made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             line,
             peer,
             heartbeat: intervals.heartbeat,
             misses: intervals.heartbeat_misses,
             pulse: Pulse::default(),
-            beat: shared.beat.follow(line),
+            ticks,
             knock: None,
             takes: None,
         }
     }
 
-    /// Waits until the next interval ends. What has arrived by then must be heard before [`Self::beat`] judges.
+    /// Waits until the next PING is due. What has arrived by then must be heard before [`Self::beat`] judges.
     /// Dropping the future loses nothing.
     pub(super) async fn due(&mut self, teller: &mut Teller) {
         loop {
             let Some(knock) = &mut self.knock else {
-                self.beat.next().await;
+                self.ticks.tick().await;
                 return;
             };
             tokio::select! {
-                () = self.beat.next() => return,
+                _ = self.ticks.tick() => return,
                 taken = knock => {
                     self.knock = None;
                     self.told(taken, teller);
@@ -69,11 +70,9 @@ impl Heart {
         Instant::now() + self.heartbeat / 2
     }
 
-    /// Ends an interval: the context of the next PING, if it is this connection's turn; or what the silence shows when there were too
-    /// many.
-    pub(super) fn beat(&mut self, received: u64, teller: &mut Teller) -> Result<Option<[u8; 8]>, Verdict> {
+    /// Ends an interval: the context of the next PING, or what the silence shows when there were too many.
+    pub(super) fn beat(&mut self, received: u64, teller: &mut Teller) -> Result<[u8; 8], Verdict> {
         let missed = self.pulse.end_interval(received);
-        self.beat.is(missed == 0 && self.pulse.was_heard());
         if missed == 0 {
             self.takes = None;
             self.knock = None;
@@ -89,8 +88,7 @@ impl Heart {
             }
             return Err(self.verdict());
         }
-        let pings = self.beat.takes_its_turn();
-        Ok(pings.then(|| self.pulse.ping(Instant::now())))
+        Ok(self.pulse.ping(Instant::now()))
     }
 
     /// Hears a PONG.
@@ -140,4 +138,30 @@ impl Heart {
 
 async fn knock(peer: SocketAddr, patience: Duration) -> bool {
     proto::net::knock(peer, Instant::now() + patience).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::sidecar::facts::MasterIndex;
+    use crate::sidecar::settings::Settings;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_interval_has_its_ping_while_answers_come() {
+        let intervals = Intervals::from(&Settings::default());
+        let (facts, _taken) = mpsc::channel(1024);
+        let mut teller = Teller::new(facts, MasterIndex(0));
+        for line in [Line::Request, Line::Publish] {
+            let mut heart = Heart::new(line, "192.0.2.1:4506".parse().unwrap(), &intervals);
+            let began = Instant::now();
+            for beats in 0..20 {
+                heart.due(&mut teller).await;
+                assert_eq!(began.elapsed(), intervals.heartbeat * beats);
+                let context = heart.beat(0, &mut teller).unwrap();
+                heart.pong(&context, &mut teller);
+            }
+        }
+    }
 }

@@ -134,7 +134,7 @@ impl PublishLine {
             line: Line::Publish,
             peer,
         });
-        let mut heart = Heart::new(Line::Publish, peer, &self.shared);
+        let mut heart = Heart::new(Line::Publish, peer, &self.shared.intervals);
         let mut session = self.shared.session.subscribe();
         session.mark_changed();
         loop {
@@ -163,7 +163,7 @@ impl PublishLine {
         }
     }
 
-    /// Ends an interval, and sends a PING if it is our turn.
+    /// Ends an interval and sends the next PING.
     async fn beat(&mut self, heart: &mut Heart, channel: &mut Channel) -> Result<(), End> {
         for _ in 0..HEARD_AT_ONCE {
             match channel.next_event(Instant::now()).await {
@@ -172,10 +172,9 @@ impl PublishLine {
                 Err(error) => return Err(error.into()),
             }
         }
-        let beat = heart.beat(channel.received(), &mut self.teller);
-        let Some(context) = beat.map_err(End::Fault)? else {
-            return Ok(());
-        };
+        let context = heart
+            .beat(channel.received(), &mut self.teller)
+            .map_err(End::Fault)?;
         match channel.send_ping(&context, heart.patience()).await {
             // It is under way as far as we are concerned, and will be missed.
             Ok(()) | Err(NetError::SendTimeout { .. }) => Ok(()),

@@ -16,7 +16,6 @@ pub(super) struct Pulse {
     waiting: VecDeque<(u64, Instant)>,
     /// Something came since the last beat.
     heard: bool,
-    answered: bool,
     /// Bytes that had arrived at the last beat.
     received: u64,
     /// Intervals in a row in which nothing came.
@@ -33,11 +32,6 @@ impl Pulse {
         self.received = received;
         self.missed = if alive { 0 } else { self.missed.saturating_add(1) };
         self.missed
-    }
-
-    /// Whether a PING was ever answered.
-    pub(super) const fn was_heard(&self) -> bool {
-        self.answered
     }
 
     /// The context of the next PING, which is sent now.
@@ -60,7 +54,6 @@ impl Pulse {
         // TCP keeps the order: what was sent before and has no answer will have none.
         self.waiting.drain(..=at);
         self.heard = true;
-        self.answered = true;
         Some(now.saturating_duration_since(sent))
     }
 }

@@ -140,7 +140,7 @@ impl RequestLine {
             connected.generation = connected.generation.saturating_add(1);
             connected.peer = Some(peer);
         });
-        let mut heart = Heart::new(Line::Request, peer, &self.shared);
+        let mut heart = Heart::new(Line::Request, peer, &self.shared.intervals);
         let mut waiting: Option<oneshot::Sender<Vec<u8>>> = None;
         let moving = moved(Arc::clone(&self.shared), master, peer.ip());
         tokio::pin!(moving);
@@ -174,7 +174,7 @@ impl RequestLine {
         }
     }
 
-    /// Ends an interval, and sends a PING if it is our turn.
+    /// Ends an interval and sends the next PING.
     async fn beat(
         &mut self,
         heart: &mut Heart,
@@ -189,9 +189,7 @@ impl RequestLine {
             }
         }
         let received = requester.channel().received();
-        let Some(context) = heart.beat(received, &mut self.teller).map_err(End::Fault)? else {
-            return Ok(());
-        };
+        let context = heart.beat(received, &mut self.teller).map_err(End::Fault)?;
         match requester.send_ping(&context, heart.patience()).await {
             // It is under way as far as we are concerned, and will be missed.
             Ok(()) | Err(NetError::SendTimeout { .. }) => Ok(()),

@@ -71,9 +71,9 @@ impl Master {
         let by_workers = to == Hung && self.request.stands();
         match (self.standing, to) {
             _ if by_workers => Duration::ZERO,
-            // A master that dies takes both connections with it, one a little after the other: as they are pinged in turn, silence ends
-            // the second one up to two heartbeats later.
-            (Up, Degraded) if self.is_falling_silent() => settings.heartbeat.saturating_mul(3),
+            // A master that dies takes both connections with it, one a little after the other: silence ends the second one up to a
+            // heartbeat later, and on a busy host it may take longer than that.
+            (Up, Degraded) if self.is_falling_silent() => settings.heartbeat.saturating_mul(2),
             (Up, Degraded) => settings.heartbeat,
             (Up | Unknown | Degraded, Hung | Unreachable) | (Unknown, Degraded) => Duration::ZERO,
             // The verdict is to be gone within as many verifications as take it back.

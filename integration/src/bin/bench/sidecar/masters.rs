@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use agent::sidecar::settings::Settings;
 use anyhow::{Context as _, ensure};
 use integration::{Lab, Progress};
 
@@ -26,8 +27,6 @@ const MOST_RUNS: u32 = 3;
 const SETTLE: Duration = Duration::from_secs(5);
 /// For a crowd whose round trips are to be measured: the time between two of them.
 const OFTEN: Duration = Duration::from_secs(30);
-/// The time between two of them by default.
-const BY_DEFAULT: Duration = Duration::from_secs(5 * 60);
 /// Most that a sidecar may cost a master, in milliseconds a second.
 const COST: f64 = 0.5;
 
@@ -98,7 +97,8 @@ impl Cost {
         let round_trip = (often - steady) * OFTEN.as_secs_f64();
         self.steady.push_ms(steady);
         self.round_trip.push_ms(round_trip);
-        self.all.push_ms(steady + round_trip / BY_DEFAULT.as_secs_f64());
+        self.all
+            .push_ms(steady + round_trip / Settings::default().round_trip.as_secs_f64());
     }
 
     fn row(&self, name: &str, is_active: bool, busy: &Samples) -> Row {
