@@ -12,7 +12,7 @@ mod run;
 mod status;
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -21,7 +21,7 @@ use proto::message::MinionIdError;
 use tracing::level_filters::LevelFilter;
 
 use crate::arguments::{DocumentError, LineError, PillarError};
-use crate::config::{Config, ConfigError, DEFAULT_PATH, Permissions, Source};
+use crate::config::{Config, ConfigError, DEFAULT_MINION_CONFIG, DEFAULT_PATH, Permissions, Source};
 use crate::dispatch::FunctionError;
 use crate::exit::Exit;
 use crate::output::TooLong;
@@ -111,14 +111,20 @@ impl args::Common {
                 if !default.exists() {
                     return Err(ConfigError::None(default.to_owned()).into());
                 }
-                Source::Saltfo(default.to_owned())
+                self.saltfo_yaml(default)
             }
         };
         for (option, given) in [
             ("--minion-config", &self.minion_config),
             ("--client", &self.client),
         ] {
-            if let Some(path) = given.as_deref().filter(|path| *path != source.path()) {
+            let is_used = |path: &Path| match &source {
+                Source::Sidecar { file, minion } => {
+                    path == minion && !Config::has_identity(file).unwrap_or_default()
+                }
+                other => path == other.path(),
+            };
+            if let Some(path) = given.as_deref().filter(|path| !is_used(path)) {
                 let (unused, used) = (path.display(), source.path().display());
                 tracing::warn!("{option} {unused} is not used: {used} comes first");
             }
@@ -129,7 +135,7 @@ impl args::Common {
     /// The first that is given.
     fn named_source(&self) -> Option<Source> {
         Some(match (&self.config, &self.minion_config, &self.client) {
-            (Some(path), _, _) => Source::Saltfo(path.clone()),
+            (Some(path), _, _) => self.saltfo_yaml(path),
             (None, Some(path), _) => Source::Minion(path.clone()),
             (None, None, Some(path)) => Source::Client {
                 file: path.clone(),
@@ -140,6 +146,20 @@ impl args::Common {
             },
             (None, None, None) => return None,
         })
+    }
+
+    /// What it leaves away is the minion's.
+    fn saltfo_yaml(&self, file: &Path) -> Source {
+        Source::Sidecar {
+            file: file.to_owned(),
+            minion: self.minion(),
+        }
+    }
+
+    /// The configuration of this host's minion.
+    fn minion(&self) -> PathBuf {
+        let default = || PathBuf::from(DEFAULT_MINION_CONFIG);
+        self.minion_config.clone().unwrap_or_else(default)
     }
 
     fn permissions(&self) -> Permissions {

@@ -6,6 +6,7 @@ mod key_file;
 mod minion;
 mod saltfo_yaml;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use pki_tools::secrets::Secrets;
@@ -15,13 +16,16 @@ use proto::identity::{Algorithms, Identity};
 pub use error::ConfigError;
 pub use proto::net::{Host, HostError};
 
-use crate::sidecar::settings::Settings;
+use crate::sidecar::settings::{Mode, RelaySettings, Settings};
 
 /// Where `saltfo.yaml` is looked for when nothing is said.
 pub const DEFAULT_PATH: &str = "/etc/saltfo/saltfo.yaml";
 
 /// Where a salt-minion's configuration is looked for when nothing is said.
 pub const DEFAULT_MINION_CONFIG: &str = "/etc/salt/minion";
+
+/// What `saltfo setup relay` adds to a minion's configuration: its name in the folder of `default_include`.
+pub const RELAY_DROP_IN: &str = "zz-saltfo-relay.conf";
 
 /// Salt's port for publications.
 const PUBLISH_PORT: u16 = 4505;
@@ -62,7 +66,7 @@ pub enum Source {
     Saltfo(PathBuf),
     /// A salt-minion's own configuration.
     Minion(PathBuf),
-    /// A `saltfo.yaml` that may say only how the sidecar behaves: masters and identity are the minion's then.
+    /// A `saltfo.yaml` that may leave the identity, or identity and masters, to the minion's own configuration.
     Sidecar {
         /// The `saltfo.yaml`.
         file: PathBuf,
@@ -94,27 +98,29 @@ impl Config {
     /// [`ConfigError`], which names the file, the place in it and the remedy.
     pub fn load(source: &Source, permissions: Permissions) -> Result<Self, ConfigError> {
         let config = match source {
-            Source::Saltfo(path) => saltfo_yaml::load(path, permissions)?,
+            Source::Saltfo(path) => saltfo_yaml::load(path, None, permissions)?,
             Source::Minion(path) => minion::load(path, permissions)?,
-            Source::Sidecar { file, minion } => match saltfo_yaml::settings_alone(file)? {
-                Some(sidecar) => Self {
-                    sidecar,
-                    ..minion::load(minion, permissions)?
-                },
-                None => saltfo_yaml::load(file, permissions)?,
-            },
+            Source::Sidecar { file, minion } => saltfo_yaml::load(file, Some(minion), permissions)?,
             Source::Client { file, secrets } => client::load(file, secrets, permissions)?,
         };
         config.check(source.path())?;
         Ok(config)
     }
 
-    /// Reads nothing of a `saltfo.yaml` but how the sidecar behaves, and no key.
+    /// Reads nothing of a `saltfo.yaml` but how the sidecar and its relay behave, and no key.
     ///
     /// # Errors
-    /// [`ConfigError`]. What stands beside the section is not checked.
+    /// [`ConfigError`]. What stands beside the sections is not checked.
     pub fn sidecar_settings(file: &Path) -> Result<Settings, ConfigError> {
         saltfo_yaml::settings(file)
+    }
+
+    /// Whether a `saltfo.yaml` has an identity of its own; else it speaks as the minion.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn has_identity(file: &Path) -> Result<bool, ConfigError> {
+        saltfo_yaml::has_identity(file)
     }
 
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
@@ -132,8 +138,34 @@ impl Config {
             None if names.is_empty() => Err(ConfigError::NoMasters {
                 file: file.to_owned(),
             }),
-            None => Ok(()),
+            None => self.check_relay(file),
         }
+    }
+
+    /// A relay that is a master to itself would go round in circles.
+    fn check_relay(&self, file: &Path) -> Result<(), ConfigError> {
+        let relay = &self.sidecar.relay;
+        let is_relay = |master: &&MasterConfig| master.is_at(relay);
+        match self.masters.iter().find(is_relay) {
+            Some(master) if self.sidecar.mode == Mode::Relay => Err(ConfigError::MasterIsRelay {
+                file: file.to_owned(),
+                name: master.name.as_str().to_owned(),
+                address: relay.requests(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MasterConfig {
+    /// Whether it is where this relay listens.
+    fn is_at(&self, relay: &RelaySettings) -> bool {
+        let ip: Option<IpAddr> = match self.address.as_str() {
+            "localhost" => Some(relay.listen),
+            address => address.parse().ok(),
+        };
+        ip.is_some_and(|ip| ip.to_canonical() == relay.listen)
+            && (self.master_port == relay.master_port || self.publish_port == relay.publish_port)
     }
 }
 

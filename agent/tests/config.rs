@@ -188,9 +188,74 @@ fn the_sidecars_section_is_read_and_strict() {
     );
     let error = refused(with("sidecar: observe\n"));
     assert!(error.contains("saltfo.yaml:11:10"), "{error}");
+}
+
+#[test]
+fn the_relays_section_is_read_and_strict() {
+    let folder = Folder::new();
+    let with = |section: &str| folder.saltfo(&GOOD.replace("sidecar: {mode: observe}\n", section));
+    let relay = with("relay: {listen: '::1', publish_port: 14505}\n")
+        .unwrap()
+        .sidecar
+        .relay;
+    assert_eq!(
+        (
+            relay.listen.to_string().as_str(),
+            relay.publish_port,
+            relay.master_port
+        ),
+        ("::1", 14505, 4506)
+    );
     let error = refused(with("relay: yes\n"));
     assert!(error.contains("saltfo.yaml:11:8"), "{error}");
-    assert!(with("relay: {publish_port: 4505}\n").is_ok());
+    let error = refused(with("relay:\n  listen: 127.0.0.1\n  port: 4506\n"));
+    assert!(
+        error.contains("saltfo.yaml:13:3") && error.contains("port"),
+        "{error}"
+    );
+    let error = refused(with("relay:\n  listen: 0.0.0.0\n"));
+    assert!(
+        error.contains("saltfo.yaml:12:11: relay.listen: 0.0.0.0 is not a loopback address"),
+        "{error}"
+    );
+    let error = refused(with("sidecar: {mode: relay, listen: '127.0.0.1:4506'}\n"));
+    assert!(
+        error.contains(
+            "saltfo.yaml:11:32: sidecar.listen: `127.0.0.1:4506` is the port of `relay.master_port`, too"
+        ),
+        "{error}"
+    );
+    // Whoever asks only how the sidecar behaves is told the same.
+    let path = folder.write("other.yaml", "masters: 1\nrelay: {master_port: 1}\n", 0o600);
+    assert_eq!(Config::sidecar_settings(&path).unwrap().relay.master_port, 1);
+    let path = folder.write("other.yaml", "masters: 1\nrelay: {master_port: 0}\n", 0o600);
+    let error = Config::sidecar_settings(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("other.yaml:2:22: relay.master_port: `0` is out of bounds"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_relay_is_no_master_of_its_own() {
+    let folder = Folder::new();
+    let with = |address: &str, rest: &str| {
+        let text = GOOD
+            .replace("10.0.0.11", address)
+            .replace("sidecar: {mode: observe}\n", rest);
+        folder.saltfo(&text)
+    };
+    for address in ["127.0.0.1", "localhost", "'::ffff:127.0.0.1'"] {
+        let error = refused(with(address, "sidecar: {mode: relay}\n"));
+        assert!(
+            error.contains("master salt1.xyz.example is the relay itself, 127.0.0.1:4506: give"),
+            "{error}"
+        );
+        // A master may well be on this host: the relay is elsewhere, or there is none.
+        assert!(with(address, "").is_ok());
+        let other = "sidecar: {mode: relay}\nrelay: {publish_port: 14505, master_port: 14506}\n";
+        assert!(with(address, other).is_ok());
+    }
 }
 
 #[test]
@@ -349,4 +414,148 @@ fn a_bad_line_of_minion_d_is_named() {
         error.contains(Path::new("minion.d/10.conf").to_str().unwrap()),
         "{error}"
     );
+}
+
+/// A `saltfo.yaml` beside the minion's own configuration.
+fn beside(folder: &Folder, saltfo: &str, minion: &str) -> Result<Config, String> {
+    let file = folder.write("saltfo.yaml", saltfo, 0o644);
+    let minion = folder.write("minion", minion, 0o644);
+    load(&Source::Sidecar { file, minion })
+}
+
+const MASTERS: &str = "\
+masters:
+  - {name: one.xyz.example, address: 192.0.2.1}
+  - {name: two.xyz.example, publish_port: 5505, master_port: 5506}
+sidecar: {mode: relay}
+";
+
+#[test]
+fn masters_without_an_identity_are_asked_as_the_minion() {
+    let (folder, text) = minion_folder();
+    let text = format!("{text}signing_algorithm: PKCS1v15-SHA224\n");
+    // Whatever the minion has as its master: the relay.
+    let relayed = text.replace("- salt1.xyz.example\n  - '10.0.0.12:14506'", "- 127.0.0.1");
+    for minion in [&text, &relayed] {
+        let config = beside(&folder, MASTERS, minion).unwrap();
+        assert_eq!(config.identity.id().as_str(), "minion01");
+        assert_eq!(config.algorithms.signing, SigningAlgorithm::Pkcs1v15Sha224);
+        assert_eq!(config.sidecar.mode, Mode::Relay);
+        let masters: Vec<_> = config
+            .masters
+            .iter()
+            .map(|master| {
+                let (name, address) = (master.name.as_str(), master.address.as_str());
+                (name, address, master.publish_port, master.master_port)
+            })
+            .collect();
+        let expected = [
+            ("one.xyz.example", "192.0.2.1", 4505, 4506),
+            ("two.xyz.example", "two.xyz.example", 5505, 5506),
+        ];
+        assert_eq!(masters, expected);
+    }
+    // What the file says goes before what the minion says.
+    let config = beside(
+        &folder,
+        &format!("{MASTERS}signing_algorithm: PKCS1v15-SHA1\n"),
+        &text,
+    )
+    .unwrap();
+    assert_eq!(config.algorithms.signing, SigningAlgorithm::Pkcs1v15Sha1);
+    let config = beside(&folder, "sidecar: {rise: 3}\n", &text).unwrap();
+    assert_eq!((config.masters.len(), config.sidecar.rise), (2, 3));
+}
+
+#[test]
+fn masters_without_an_identity_are_verified_as_the_minion_does() {
+    let (folder, text) = minion_folder();
+    let pki = "etc/salt/pki/minion";
+    let signed = beside(&folder, MASTERS, &text).unwrap().masters[0].trust.clone();
+    assert_eq!(signed, folder.minion(&text).unwrap().masters[0].trust);
+    let pin = |saltfo: &str| saltfo.replace("192.0.2.1}", "192.0.2.1, master_pub: pki/other.pub}");
+    let other = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
+    folder.write("pki/other.pub", &other.public_key().to_pem().unwrap(), 0o644);
+    let pinned = beside(&folder, &pin(MASTERS), &text).unwrap().masters[0]
+        .trust
+        .clone();
+    assert_ne!(pinned, signed);
+
+    fs::remove_file(folder.path(pki).join("master_sign.pub")).unwrap();
+    let error = refused(beside(&folder, MASTERS, &text));
+    assert!(
+        error.contains("saltfo.yaml: master one.xyz.example: nothing to verify a master with"),
+        "{error}"
+    );
+    let error = refused(beside(&folder, &pin(MASTERS), &text));
+    assert!(
+        error.contains("master two.xyz.example: nothing to verify"),
+        "{error}"
+    );
+    // The key that the minion stored, for those masters that have none of their own in the file.
+    fs::copy(
+        folder.path("pki/master_sign.pub"),
+        folder.path(pki).join("minion_master.pub"),
+    )
+    .unwrap();
+    let config = beside(&folder, &pin(MASTERS), &text).unwrap();
+    assert_ne!(config.masters[0].trust, config.masters[1].trust);
+    assert_eq!(
+        config.masters[1].trust,
+        folder.minion(&text).unwrap().masters[0].trust
+    );
+}
+
+#[test]
+fn half_an_identity_is_an_error_that_says_what_is_missing() {
+    let (folder, text) = minion_folder();
+    let error = refused(beside(&folder, &format!("id: x\n{MASTERS}"), &text));
+    assert!(error.contains("saltfo.yaml:1:5: `id` without `pki`"), "{error}");
+    let error = refused(beside(
+        &folder,
+        &format!("{MASTERS}pki: {{minion_pem: x}}\n"),
+        &text,
+    ));
+    assert!(error.contains("saltfo.yaml:5:6: `pki` without `id`"), "{error}");
+    let error = refused(folder.saltfo(MASTERS));
+    assert!(error.contains("saltfo.yaml: no `id` and no `pki`"), "{error}");
+    let gone = folder.path("none/minion");
+    let file = folder.write("saltfo.yaml", MASTERS, 0o644);
+    let error = refused(load(&Source::Sidecar { file, minion: gone }));
+    assert!(
+        error.contains("saltfo.yaml has no `id` and no `pki`, so this host's minion is asked")
+            && error.contains("none/minion: cannot read the minion configuration"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_minion_whose_master_is_the_relay_does_not_say_which_masters_there_are() {
+    let (folder, text) = minion_folder();
+    let relayed = text.replace("\n  - salt1.xyz.example\n  - '10.0.0.12:14506'", " 127.0.0.1");
+    let error = refused(beside(&folder, "sidecar: {mode: relay}\n", &relayed));
+    assert!(
+        error.contains("minion:3:9: the minion's `master` is the relay itself, 127.0.0.1: name the masters")
+            && error.contains("under `masters:` in ")
+            && error.ends_with("saltfo.yaml"),
+        "{error}"
+    );
+    // A master of this host, for a sidecar without a relay or with one elsewhere.
+    assert!(beside(&folder, "sidecar: {mode: observe}\n", &relayed).is_ok());
+    let elsewhere = "sidecar: {mode: relay}\nrelay: {listen: 127.0.0.2}\n";
+    assert!(beside(&folder, elsewhere, &relayed).is_ok());
+    assert!(folder.minion(&relayed).is_ok());
+    // The file that leads minions to the relay names nothing else.
+    let drop_in = format!("minion.d/{}", agent::config::RELAY_DROP_IN);
+    folder.write(&drop_in, "master: 127.0.0.1\n", 0o644);
+    for error in [
+        refused(folder.minion(&text)),
+        refused(beside(&folder, "sidecar: {mode: observe}\n", &text)),
+    ] {
+        assert!(
+            error.contains("zz-saltfo-relay.conf:1:9: the minion's `master` is"),
+            "{error}"
+        );
+    }
+    assert!(beside(&folder, MASTERS, &text).is_ok());
 }

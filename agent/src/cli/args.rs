@@ -28,6 +28,7 @@ Examples:
   saltfo --client clients/xyz.yaml probe                 take all that from the client's YAML
 
 Masters and identity come from the first of --config (or SALTFO_CONFIG), --minion-config and --client that is given.
+A saltfo.yaml without `id` and `pki` speaks as this host's minion.
 
 Exit codes:
   0  done
@@ -118,7 +119,8 @@ Exit codes: 0 if no master is worse than unreachable and one at least is verifie
 const AGENT_HELP: &str = "\
 Runs beside a salt-minion until SIGTERM; SIGHUP reads the configuration again. Needs no file of its
 own: without one it takes everything from /etc/salt/minion and speaks as that minion. A saltfo.yaml
-with a section `sidecar:` alone changes how it behaves.
+with a section `sidecar:` alone changes how it behaves; what it leaves away of `masters` and of
+`id` and `pki` is the minion's.
 
 It reports at http://127.0.0.1:9745: /status, /active-master, /healthz, /readyz, /metrics.
 

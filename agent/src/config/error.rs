@@ -58,7 +58,12 @@ impl ConfigError {
             | Self::Client(_)
             | Self::NoAnchor { .. }
             | Self::NoMasters { .. }
+            | Self::Half { .. }
+            | Self::NoIdentity { .. }
+            | Self::MinionOfRelay { .. }
+            | Self::MasterIsRelay { .. }
             | Self::MasterTwice { .. } => false,
+            Self::Minion { source, .. } => source.may_pass(),
         }
     }
 }
@@ -127,12 +132,14 @@ pub enum ConfigError {
         /// Which would do.
         source: UnsupportedAlgorithm,
     },
-    /// A value of the `sidecar:` section that will not do.
-    #[error("{place}: sidecar.{key}: {source}")]
+    /// A value of the sections `sidecar:` and `relay:` that will not do.
+    #[error("{place}: {section}.{key}: {source}")]
     Setting {
         /// Where.
         place: Place,
-        /// The key, below `sidecar`.
+        /// The section.
+        section: &'static str,
+        /// The key in it.
         key: &'static str,
         /// What would do.
         source: Box<SettingError>,
@@ -185,6 +192,56 @@ pub enum ConfigError {
         file: PathBuf,
         /// The name.
         name: String,
+    },
+    /// An identity of which one part is missing.
+    #[error(
+        "{place}: `{there}` without `{missing}`: an identity of one's own has `id` and `pki`; leave both away to speak \
+         as this host's minion"
+    )]
+    Half {
+        /// Where the other part is.
+        place: Place,
+        /// That part.
+        there: &'static str,
+        /// The one that is missing.
+        missing: &'static str,
+    },
+    /// What the file leaves to the minion's own configuration is not to be had there.
+    #[error("{} has no `id` and no `pki`, so this host's minion is asked for them: {source}", .file.display())]
+    Minion {
+        /// The `saltfo.yaml`.
+        file: PathBuf,
+        /// What is wrong with the minion's.
+        source: Box<ConfigError>,
+    },
+    /// A file without an identity, and no minion whose it could be.
+    #[error("{}: no `id` and no `pki`: give both, or use a salt-minion's own configuration with --minion-config FILE", .file.display())]
+    NoIdentity {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The masters behind the relay are not known: what the minion has for one is the relay.
+    #[error(
+        "{place}: the minion's `master` is the relay itself, {master}: name the masters under `masters:` in {}",
+        .saltfo_yaml.display()
+    )]
+    MinionOfRelay {
+        /// Where.
+        place: Place,
+        /// What stands there.
+        master: String,
+        /// Where the masters should be.
+        saltfo_yaml: PathBuf,
+    },
+    /// A relay that would carry to itself.
+    #[error("{}: master {name} is the relay itself, {address}: give the master's own address", .file.display())]
+    MasterIsRelay {
+        /// The file.
+        file: PathBuf,
+        /// The master's name.
+        name: String,
+        /// Where the relay listens.
+        address: std::net::SocketAddr,
     },
     /// A minion's configuration without an id.
     #[error("{}: no id: set `id:` there, or write it into {}", .file.display(), .minion_id.display())]

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::auth::Trust;
+use proto::auth::{NoAnchor, Trust};
 use proto::crypto::{Fingerprint, PublicKey};
 use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
@@ -16,8 +16,11 @@ use serde_saphyr::Spanned;
 use super::error::Place;
 use super::key_file::{self, TextFile};
 use super::saltfo_yaml::{algorithms, parse};
-use super::{Config, ConfigError, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions};
-use crate::sidecar::settings::Settings;
+use super::{
+    Config, ConfigError, DEFAULT_PATH, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions,
+    RELAY_DROP_IN,
+};
+use crate::sidecar::settings::{Mode, Settings};
 
 /// The options that matter here; the many others of Salt are ignored.
 #[derive(Deserialize, Default)]
@@ -60,38 +63,98 @@ struct Merged {
 }
 
 pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, ConfigError> {
-    let mut merged = Merged::default();
-    let include = merged.take(path)?.unwrap_or_else(|| "minion.d/*.conf".to_owned());
-    for included in included(path, &include)? {
-        merged.take(&included)?;
-    }
-
-    let id = merged.id(path)?;
-    let pki_dir = merged.pki_dir();
-    let key = key_file::private_key(&pki_dir.join("minion.pem"), "minion key", permissions)?;
-    let identity = Identity::new(id, key, &mut rand::rng()).map_err(|source| ConfigError::Key {
-        origin: pki_dir.join("minion.pem").display().to_string(),
-        key: "minion key",
-        source,
-    })?;
-    let anchors = Anchors::read(&merged, &pki_dir)?;
-    let Some((file, master)) = &merged.master else {
-        return Err(ConfigError::NoMasters {
-            file: path.to_owned(),
-        });
-    };
-    let names = match &master.value {
-        Masters::One(name) => std::slice::from_ref(name),
-        Masters::Several(names) => names.as_slice(),
-    };
-    let place = Place::new(file, master.referenced);
-    let masters = names.iter().map(|name| anchors.master(name, &place, &merged));
+    let minion = Minion::read(path, permissions)?;
     Ok(Config {
-        identity,
-        algorithms: merged.algorithms,
-        masters: masters.collect::<Result<_, _>>()?,
+        masters: minion.masters(&Settings::default(), Path::new(DEFAULT_PATH))?,
+        identity: minion.identity,
+        algorithms: minion.algorithms,
         sidecar: Settings::default(),
     })
+}
+
+/// A minion: who it is, and how it verifies its masters.
+pub(super) struct Minion {
+    pub(super) identity: Identity,
+    pub(super) algorithms: Algorithms,
+    anchors: Anchors,
+    merged: Merged,
+    path: PathBuf,
+}
+
+impl Minion {
+    pub(super) fn read(path: &Path, permissions: Permissions) -> Result<Self, ConfigError> {
+        let mut merged = Merged::default();
+        let include = merged.take(path)?.unwrap_or_else(|| "minion.d/*.conf".to_owned());
+        for included in included(path, &include)? {
+            merged.take(&included)?;
+        }
+
+        let id = merged.id(path)?;
+        let pki_dir = merged.pki_dir();
+        let key = key_file::private_key(&pki_dir.join("minion.pem"), "minion key", permissions)?;
+        let identity = Identity::new(id, key, &mut rand::rng()).map_err(|source| ConfigError::Key {
+            origin: pki_dir.join("minion.pem").display().to_string(),
+            key: "minion key",
+            source,
+        })?;
+        Ok(Self {
+            identity,
+            algorithms: merged.algorithms,
+            anchors: Anchors::read(&merged, &pki_dir)?,
+            merged,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Its masters; an error if the one that it has is the relay of these settings, which stand in that file.
+    pub(super) fn masters(
+        &self,
+        settings: &Settings,
+        saltfo_yaml: &Path,
+    ) -> Result<Vec<MasterConfig>, ConfigError> {
+        let Some((file, master)) = &self.merged.master else {
+            return Err(ConfigError::NoMasters {
+                file: self.path.clone(),
+            });
+        };
+        let names = match &master.value {
+            Masters::One(name) => std::slice::from_ref(name),
+            Masters::Several(names) => names.as_slice(),
+        };
+        let place = Place::new(file, master.referenced);
+        let masters = names
+            .iter()
+            .map(|name| self.anchors.master(name, &place, &self.merged))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Only the relay is named in that file; elsewhere a master of this host could be meant.
+        let relays_own = file.file_name() == Some(RELAY_DROP_IN.as_ref());
+        let is_relay = |master: &&MasterConfig| {
+            relays_own || settings.mode == Mode::Relay && master.is_at(&settings.relay)
+        };
+        match masters.iter().find(is_relay) {
+            Some(master) => Err(ConfigError::MinionOfRelay {
+                place,
+                master: master.address.as_str().to_owned(),
+                saltfo_yaml: saltfo_yaml.to_owned(),
+            }),
+            None => Ok(masters),
+        }
+    }
+
+    /// What makes a master genuine to it, where the master has anchors of its own.
+    pub(super) fn trust(
+        &self,
+        signer: Option<PublicKey>,
+        pinned: Option<PublicKey>,
+    ) -> Result<Trust, NoAnchor> {
+        let anchors = &self.anchors;
+        let signer = signer.or_else(|| anchors.signer.clone());
+        let pinned = match &signer {
+            Some(_) => pinned,
+            None => pinned.or_else(|| anchors.stored.clone()),
+        };
+        Trust::new(signer, pinned, anchors.finger)
+    }
 }
 
 impl Merged {

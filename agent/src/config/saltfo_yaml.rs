@@ -1,9 +1,8 @@
 //! `saltfo.yaml`: our own configuration file, strict about every key.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use proto::auth::Trust;
+use proto::auth::{NoAnchor, Trust};
 use proto::crypto::{PrivateKey, PublicKey};
 use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
@@ -14,21 +13,20 @@ use zeroize::Zeroizing;
 
 use super::error::Place;
 use super::key_file::{self, TextFile};
+use super::minion::Minion;
 use super::{Config, ConfigError, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions};
-use crate::sidecar::settings::{RawSettings, Settings};
+use crate::sidecar::settings::{RawRelay, RawSettings, Settings};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    id: Spanned<String>,
-    pki: RawPki,
-    masters: Vec<RawMaster>,
+    id: Option<Spanned<String>>,
+    pki: Option<Spanned<RawPki>>,
+    masters: Option<Vec<RawMaster>>,
     encryption_algorithm: Option<Spanned<String>>,
     signing_algorithm: Option<Spanned<String>>,
     sidecar: Option<RawSettings>,
-    /// A mapping that nothing reads yet.
-    #[serde(rename = "relay")]
-    _relay: Option<BTreeMap<String, IgnoredAny>>,
+    relay: Option<RawRelay>,
 }
 
 #[derive(Deserialize)]
@@ -47,96 +45,146 @@ struct RawMaster {
     publish_port: Option<u16>,
     master_port: Option<u16>,
     master_pub: Option<Spanned<String>>,
-    /// Instead of the one of `pki`, while the masters change to another.
+    /// Instead of the one of `pki` or of the minion, while the masters change to another.
     master_sign_pub: Option<Spanned<String>>,
 }
 
-pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, ConfigError> {
+/// Reads the file; what it leaves away of masters and identity is as this minion has it.
+pub(super) fn load(
+    path: &Path,
+    minion: Option<&Path>,
+    permissions: Permissions,
+) -> Result<Config, ConfigError> {
     let file = TextFile::read(path, "configuration")?;
-    let raw: Raw = parse(path, &file.text)?;
+    // An empty file is a null document.
+    let raw: Option<Raw> = parse(path, &file.text)?;
+    let raw = raw.unwrap_or_default();
     let keys = Keys {
         path,
         file: &file,
         permissions,
     };
+    let half = |place, there, missing| ConfigError::Half {
+        place: Place::new(path, place),
+        there,
+        missing,
+    };
+    match (&raw.id, &raw.pki) {
+        (Some(id), Some(pki)) => whole(&raw, id, &pki.value, &keys),
+        (Some(id), None) => Err(half(id.referenced, "id", "pki")),
+        (None, Some(pki)) => Err(half(pki.referenced, "pki", "id")),
+        (None, None) => match minion {
+            Some(minion) => beside_minion(&raw, minion, &keys),
+            None => Err(ConfigError::NoIdentity {
+                file: path.to_owned(),
+            }),
+        },
+    }
+}
 
-    let id = MinionId::parse(&raw.id.value).map_err(|source| ConfigError::Id {
-        place: Place::new(path, raw.id.referenced),
+/// All of it is in the file.
+fn whole(raw: &Raw, id: &Spanned<String>, pki: &RawPki, keys: &Keys<'_>) -> Result<Config, ConfigError> {
+    let id = MinionId::parse(&id.value).map_err(|source| ConfigError::Id {
+        place: Place::new(keys.path, id.referenced),
         source,
     })?;
-    let key = keys.private("pki.minion_pem", &raw.pki.minion_pem)?;
+    let key = keys.private("pki.minion_pem", &pki.minion_pem)?;
     let identity = Identity::new(id, key, &mut rand::rng()).map_err(|source| ConfigError::Key {
-        origin: path.display().to_string(),
+        origin: keys.path.display().to_string(),
         key: "pki.minion_pem",
         source,
     })?;
-    let signer = raw
-        .pki
+    let signer = pki
         .master_sign_pub
         .as_ref()
         .map(|key| keys.public("pki.master_sign_pub", key))
         .transpose()?;
-    let masters = raw
-        .masters
-        .iter()
-        .map(|master| keys.master(master, signer.as_ref()));
-    let sidecar = check(path, &raw.sidecar.unwrap_or_default())?;
+    let trust = |own: Option<PublicKey>, pinned| Trust::new(own.or_else(|| signer.clone()), pinned, None);
+    let masters = raw.masters.iter().flatten();
     Ok(Config {
         identity,
-        algorithms: algorithms(
-            path,
-            raw.encryption_algorithm.as_ref(),
-            raw.signing_algorithm.as_ref(),
-        )?,
-        masters: masters.collect::<Result<_, _>>()?,
+        algorithms: raw.algorithms(keys.path, Algorithms::default())?,
+        masters: masters
+            .map(|master| keys.master(master, trust))
+            .collect::<Result<_, _>>()?,
+        sidecar: check(keys.path, raw.sidecar.as_ref(), raw.relay.as_ref())?,
+    })
+}
+
+/// The identity is the minion's, and the masters are, too, unless the file has them.
+fn beside_minion(raw: &Raw, minion: &Path, keys: &Keys<'_>) -> Result<Config, ConfigError> {
+    let sidecar = check(keys.path, raw.sidecar.as_ref(), raw.relay.as_ref())?;
+    let minion = Minion::read(minion, keys.permissions).map_err(|source| ConfigError::Minion {
+        file: keys.path.to_owned(),
+        source: Box::new(source),
+    })?;
+    let masters = match &raw.masters {
+        None => minion.masters(&sidecar, keys.path)?,
+        Some(masters) => masters
+            .iter()
+            .map(|master| keys.master(master, |signer, pinned| minion.trust(signer, pinned)))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(Config {
+        algorithms: raw.algorithms(keys.path, minion.algorithms)?,
+        identity: minion.identity,
+        masters,
         sidecar,
     })
 }
 
-/// The sections for the sidecar alone.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawSections {
-    sidecar: Option<RawSettings>,
-    #[serde(rename = "relay")]
-    _relay: Option<BTreeMap<String, IgnoredAny>>,
-}
-
 /// The sections for the sidecar, beside anything.
 #[derive(Deserialize, Default)]
-struct RawAnything {
+struct RawSections {
     id: Option<IgnoredAny>,
-    pki: Option<IgnoredAny>,
-    masters: Option<IgnoredAny>,
     sidecar: Option<RawSettings>,
-}
-
-/// How the sidecar behaves, if the file says nothing of masters or an identity.
-pub(super) fn settings_alone(path: &Path) -> Result<Option<Settings>, ConfigError> {
-    let file = TextFile::read(path, "configuration")?;
-    let anything: Option<RawAnything> = parse(path, &file.text)?;
-    let anything = anything.unwrap_or_default();
-    if anything.id.is_some() || anything.pki.is_some() || anything.masters.is_some() {
-        return Ok(None);
-    }
-    let raw: Option<RawSections> = parse(path, &file.text)?;
-    let raw = raw.unwrap_or_default();
-    check(path, &raw.sidecar.unwrap_or_default()).map(Some)
+    relay: Option<RawRelay>,
 }
 
 /// How the sidecar behaves, whatever else is in the file.
 pub(super) fn settings(path: &Path) -> Result<Settings, ConfigError> {
-    let file = TextFile::read(path, "configuration")?;
-    let raw: Option<RawAnything> = parse(path, &file.text)?;
-    check(path, &raw.unwrap_or_default().sidecar.unwrap_or_default())
+    let raw = sections(path)?;
+    check(path, raw.sidecar.as_ref(), raw.relay.as_ref())
 }
 
-fn check(path: &Path, raw: &RawSettings) -> Result<Settings, ConfigError> {
-    raw.check().map_err(|bad| ConfigError::Setting {
+/// Whether the identity is in the file.
+pub(super) fn has_identity(path: &Path) -> Result<bool, ConfigError> {
+    Ok(sections(path)?.id.is_some())
+}
+
+fn sections(path: &Path) -> Result<RawSections, ConfigError> {
+    let file = TextFile::read(path, "configuration")?;
+    let raw: Option<RawSections> = parse(path, &file.text)?;
+    Ok(raw.unwrap_or_default())
+}
+
+fn check(
+    path: &Path,
+    sidecar: Option<&RawSettings>,
+    relay: Option<&RawRelay>,
+) -> Result<Settings, ConfigError> {
+    let default = RawSettings::default();
+    Settings::check(sidecar.unwrap_or(&default), relay).map_err(|bad| ConfigError::Setting {
         place: Place::new(path, bad.location),
+        section: bad.section,
         key: bad.key,
         source: bad.problem,
     })
+}
+
+impl Raw {
+    /// As the file says; what it does not say is as by default.
+    fn algorithms(&self, path: &Path, default: Algorithms) -> Result<Algorithms, ConfigError> {
+        let (encryption, signing) = (
+            self.encryption_algorithm.as_ref(),
+            self.signing_algorithm.as_ref(),
+        );
+        let read = algorithms(path, encryption, signing)?;
+        Ok(Algorithms {
+            encryption: encryption.map_or(default.encryption, |_| read.encryption),
+            signing: signing.map_or(default.signing, |_| read.signing),
+        })
+    }
 }
 
 /// Reads YAML into `T`; errors name the place.
@@ -198,22 +246,24 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn master(&self, raw: &RawMaster, signer: Option<&PublicKey>) -> Result<MasterConfig, ConfigError> {
+    /// `trust` joins the keys that only this master has with those of all, the signer first.
+    fn master(
+        &self,
+        raw: &RawMaster,
+        trust: impl Fn(Option<PublicKey>, Option<PublicKey>) -> Result<Trust, NoAnchor>,
+    ) -> Result<MasterConfig, ConfigError> {
         let name = host(self.path, &raw.name)?;
         let address = match &raw.address {
             Some(address) => host(self.path, address)?,
             None => name.clone(),
         };
-        let pinned = raw
-            .master_pub
-            .as_ref()
-            .map(|key| self.public("master_pub", key))
-            .transpose()?;
-        let signer = match &raw.master_sign_pub {
-            Some(key) => Some(self.public("master_sign_pub", key)?),
-            None => signer.cloned(),
+        let own = |key, value: &Option<Spanned<String>>| {
+            let value = value.as_ref();
+            value.map(|value| self.public(key, value)).transpose()
         };
-        let trust = Trust::new(signer, pinned, None).map_err(|source| ConfigError::NoAnchor {
+        let pinned = own("master_pub", &raw.master_pub)?;
+        let signer = own("master_sign_pub", &raw.master_sign_pub)?;
+        let trust = trust(signer, pinned).map_err(|source| ConfigError::NoAnchor {
             file: self.path.to_owned(),
             master: name.as_str().to_owned(),
             source,

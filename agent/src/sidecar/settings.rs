@@ -1,6 +1,8 @@
-//! The `sidecar:` section of `saltfo.yaml`: how often the sidecar asks, when it believes, what it may do.
+//! The sections `sidecar:` and `relay:` of `saltfo.yaml`: how often the sidecar asks, when it believes, what it may do, and where
+//! minions find it.
 
 mod raw;
+mod relay;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub(crate) use raw::RawSettings;
+pub(crate) use relay::RawRelay;
 
 /// How a sidecar behaves; every value has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct Settings {
     pub on_change: Option<Command>,
     /// Whether the masters are told of changes by a Salt event, `saltfo/master/changed`.
     pub event: bool,
+    /// The section `relay:`.
+    pub relay: RelaySettings,
 }
 
 /// What the sidecar may do.
@@ -147,6 +152,26 @@ pub enum SettingError {
          may read it"
     )]
     NotLoopback(SocketAddr),
+    /// Not an address.
+    #[error("`{value}` is not an IP address: write it like 127.0.0.1 or '::1'")]
+    Ip {
+        /// As it stands there.
+        value: String,
+    },
+    /// A relay that others could reach.
+    #[error(
+        "{0} is not a loopback address, and whoever connects to the relay uses it as a master of its own: choose \
+         an address that only this host reaches, like 127.0.0.1"
+    )]
+    RelayNotLoopback(IpAddr),
+    /// A port that is wanted twice.
+    #[error("`{value}` is the port of `{taken_by}`, too: choose another")]
+    PortTwice {
+        /// As it stands there.
+        value: String,
+        /// The other key.
+        taken_by: &'static str,
+    },
     /// A command without words, or without a program.
     #[error("a command is a list of words, and the first one is the program")]
     NoProgram,
@@ -189,6 +214,7 @@ impl Default for Settings {
             minion: MinionFiles::default(),
             on_change: None,
             event: false,
+            relay: RelaySettings::default(),
         }
     }
 }

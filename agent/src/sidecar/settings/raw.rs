@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use super::{Command, Election, MinionFiles, Mode, SettingError, Settings};
+use super::{Command, Election, MinionFiles, Mode, RelaySettings, SettingError, Settings};
+
+const SECTION: &str = "sidecar";
 
 const HEARTBEAT: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(60);
 const VERIFY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
@@ -20,7 +22,7 @@ const RESTART_BACKOFF: RangeInclusive<Duration> = Duration::from_secs(10)..=Dura
 const TIMES: RangeInclusive<u32> = 1..=100;
 
 /// Scalars are read as text, so that what is said of a bad one names its key and what would do.
-type Scalar = Option<Spanned<String>>;
+pub(super) type Scalar = Option<Spanned<String>>;
 type Words = Option<Spanned<Vec<String>>>;
 
 /// The section, unchecked.
@@ -36,7 +38,7 @@ pub(crate) struct RawSettings {
     round_trip: Scalar,
     mode: Scalar,
     policy: Scalar,
-    listen: Scalar,
+    pub(super) listen: Scalar,
     listen_anywhere: Scalar,
     restart_after: Scalar,
     restart_backoff: Scalar,
@@ -64,13 +66,14 @@ struct RawHooks {
 #[derive(Debug)]
 pub(crate) struct Misplaced {
     pub(crate) location: Location,
+    pub(crate) section: &'static str,
     pub(crate) key: &'static str,
     pub(crate) problem: Box<SettingError>,
 }
 
 impl RawSettings {
     /// Checks every value; what is missing is as by default.
-    pub(crate) fn check(&self) -> Result<Settings, Misplaced> {
+    pub(super) fn check(&self) -> Result<Settings, Misplaced> {
         let default = Settings::default();
         let minion = self.minion.as_ref();
         let hooks = self.hooks.as_ref();
@@ -116,6 +119,7 @@ impl RawSettings {
             },
             on_change: command("hooks.on_change", hooks.and_then(|raw| raw.on_change.as_ref()))?,
             event: read("event", &self.event, default.event, flag)?,
+            relay: RelaySettings::default(),
         })
     }
 
@@ -139,6 +143,7 @@ impl RawSettings {
         match (given, &self.minion_service, &self.restart_command) {
             (Some(_), Some(_), Some(words)) => Err(Misplaced {
                 location: words.referenced,
+                section: SECTION,
                 key: "restart_command",
                 problem: Box::new(SettingError::RestartTwice),
             }),
@@ -148,7 +153,7 @@ impl RawSettings {
     }
 }
 
-fn read<T>(
+pub(super) fn read<T>(
     key: &'static str,
     value: &Scalar,
     default: T,
@@ -157,6 +162,7 @@ fn read<T>(
     let Some(value) = value else { return Ok(default) };
     parse(&value.value).map_err(|problem| Misplaced {
         location: value.referenced,
+        section: SECTION,
         key,
         problem: Box::new(problem),
     })
@@ -185,23 +191,21 @@ fn duration(
 }
 
 fn times(key: &'static str, value: &Scalar, default: u32) -> Result<u32, Misplaced> {
-    read(key, value, default, |value| {
-        let number = || SettingError::Number {
+    read(key, value, default, |value| number(value, &TIMES))
+}
+
+pub(super) fn number(value: &str, bounds: &RangeInclusive<u32>) -> Result<u32, SettingError> {
+    let parsed: i128 = value.parse().map_err(|_| SettingError::Number {
+        value: value.to_owned(),
+    })?;
+    match u32::try_from(parsed) {
+        Ok(parsed) if bounds.contains(&parsed) => Ok(parsed),
+        _ => Err(SettingError::Bounds {
             value: value.to_owned(),
-        };
-        let parsed: i128 = value.parse().map_err(|_| number())?;
-        let bounds = || SettingError::Bounds {
-            value: value.to_owned(),
-            least: TIMES.start().to_string(),
-            most: TIMES.end().to_string(),
-        };
-        let parsed = u32::try_from(parsed).map_err(|_| bounds())?;
-        if TIMES.contains(&parsed) {
-            Ok(parsed)
-        } else {
-            Err(bounds())
-        }
-    })
+            least: bounds.start().to_string(),
+            most: bounds.end().to_string(),
+        }),
+    }
 }
 
 fn mode(value: &str) -> Result<Mode, SettingError> {
@@ -253,6 +257,7 @@ fn command(key: &'static str, words: Option<&Spanned<Vec<String>>>) -> Result<Op
     let Some(words) = words else { return Ok(None) };
     let bad = |problem| Misplaced {
         location: words.referenced,
+        section: SECTION,
         key,
         problem: Box::new(problem),
     };
@@ -276,6 +281,7 @@ fn path(key: &'static str, value: Option<&Spanned<String>>) -> Result<Option<Pat
     }
     Err(Misplaced {
         location: value.referenced,
+        section: SECTION,
         key,
         problem: Box::new(SettingError::RelativePath {
             value: value.value.clone(),
@@ -346,6 +352,7 @@ event: True
                 arguments: Vec::new(),
             }),
             event: true,
+            relay: RelaySettings::default(),
         };
         assert_eq!(settings(all), Ok(expected));
     }
