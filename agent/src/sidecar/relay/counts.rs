@@ -196,6 +196,10 @@ impl RequestCounts {
         self.under_way.get(master.0).unwrap_or(&self.nowhere)
     }
 
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.iter().map(Gauge::get).sum()
+    }
+
     pub(super) fn seen(&self) -> Requests {
         Requests {
             under_way: self.under_way.iter().map(Gauge::get).collect(),
