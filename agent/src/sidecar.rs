@@ -14,6 +14,7 @@ pub mod last_restart;
 pub mod local;
 pub mod metrics;
 pub mod policy;
+pub mod relay;
 pub mod report;
 pub mod restart;
 pub mod round_trip;

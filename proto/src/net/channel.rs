@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::NetError;
 use crate::zmtp::{Connection, Event, Limits, Message, Misuse, Peer, SocketType};
@@ -70,7 +70,7 @@ impl Channel {
                 channel.take();
                 return Ok(channel);
             }
-            if late || !channel.step(deadline).await? {
+            if late || !channel.step(true, deadline).await? {
                 return Err(NetError::HandshakeTimeout { peer: channel.name });
             }
             late = Instant::now() >= deadline;
@@ -111,6 +111,35 @@ impl Channel {
         self.next_of(deadline, |_| true).await
     }
 
+    /// Queues a message and does not wait: it leaves with the next call that does.
+    ///
+    /// # Errors
+    /// [`NetError::Misuse`], among others if too much [waits to be sent](Self::unsent) already.
+    pub fn queue(&mut self, message: &Message) -> Result<(), NetError> {
+        let queued = self.connection.send(message);
+        self.queued(queued)
+    }
+
+    /// Hands out the next event if there is one, or else moves bytes between buffers and socket once.
+    ///
+    /// It is for callers with many connections and one bound on the memory of all: between two calls they can count what has
+    /// [arrived](Self::unheard). With `reading` false nothing is read or handed out, nor is it noticed if the peer closes; what was
+    /// queued still leaves.
+    ///
+    /// # Errors
+    /// As [`next_event`](Self::next_event), but none at the deadline.
+    pub async fn turn(&mut self, reading: bool, deadline: Instant) -> Result<Option<Event>, NetError> {
+        if reading {
+            let unpacked = self.unpack();
+            if let Some(event) = self.take() {
+                return Ok(Some(event));
+            }
+            unpacked?;
+        }
+        self.step(reading, deadline).await?;
+        Ok(None)
+    }
+
     /// Sends a PING and waits for its PONG: the time between the two.
     ///
     /// The context tells this PING's answer from those to others: never use one twice on a connection. Messages that
@@ -139,7 +168,7 @@ impl Channel {
                 return Ok(began.elapsed());
             }
             self.check_backlog()?;
-            if late || !self.step(deadline).await? {
+            if late || !self.step(true, deadline).await? {
                 return Err(NetError::ReplyTimeout {
                     peer: self.name.clone(),
                 });
@@ -221,6 +250,18 @@ impl Channel {
         self.received
     }
 
+    /// Bytes that have arrived and were not handed out yet, by the buffers that they take.
+    #[must_use]
+    pub fn unheard(&self) -> usize {
+        self.inbox_size.saturating_add(self.connection.incoming())
+    }
+
+    /// Bytes that were queued and the system has not taken yet.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.connection.output().len()
+    }
+
     /// How many bytes the system has taken in all.
     pub(super) fn sent(&self) -> u64 {
         self.sent
@@ -247,7 +288,7 @@ impl Channel {
                 }
             }
             unpacked?;
-            if late || !self.step(deadline).await? {
+            if late || !self.step(true, deadline).await? {
                 return Err(NetError::ReplyTimeout {
                     peer: self.name.clone(),
                 });
@@ -269,7 +310,7 @@ impl Channel {
     async fn flush(&mut self, deadline: Instant) -> Result<(), NetError> {
         let mut late = false;
         while !self.connection.output().is_empty() {
-            if late || !self.step(deadline).await? {
+            if late || !self.step(true, deadline).await? {
                 return Err(NetError::SendTimeout {
                     peer: self.name.clone(),
                 });
@@ -283,19 +324,23 @@ impl Channel {
     /// Waits until the socket is ready and moves what can be moved; `false` when the deadline came first.
     ///
     /// The waits come before anything is moved: dropping this future loses nothing.
-    async fn step(&mut self, deadline: Instant) -> Result<bool, NetError> {
+    async fn step(&mut self, reading: bool, deadline: Instant) -> Result<bool, NetError> {
         #[cfg(test)]
         {
             self.steps += 1;
         }
         // A peer that never stops talking keeps the socket ready, and with it the thread: others go first.
         tokio::task::yield_now().await;
-        let reading = !self.is_full();
+        let reading = reading && !self.is_full();
         let writing = !self.connection.output().is_empty();
         let interest = match (reading, writing) {
             (true, true) => Interest::READABLE | Interest::WRITABLE,
             (false, true) => Interest::WRITABLE,
-            (_, false) => Interest::READABLE,
+            (true, false) => Interest::READABLE,
+            (false, false) => {
+                sleep_until(deadline).await;
+                return Ok(false);
+            }
         };
         let Ok(ready) = timeout_at(deadline, self.stream.ready(interest)).await else {
             return Ok(false);

@@ -90,6 +90,16 @@ pub struct Resolved {
     peer: String,
 }
 
+impl From<SocketAddr> for Resolved {
+    /// An address that is known, zone and all.
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            addresses: vec![address],
+            peer: address.to_string(),
+        }
+    }
+}
+
 impl Resolved {
     /// All its addresses, in the order in which they are tried.
     #[must_use]

@@ -166,6 +166,39 @@ async fn a_dropped_wait_loses_no_bytes() {
 }
 
 #[tokio::test]
+async fn turns_tell_what_arrives_and_stop_at_will() {
+    let (mut one, mut other) = pair(SocketType::Dealer, SocketType::Dealer, Limits::default()).await;
+    let long = Message::single(vec![7; 1024 * 1024]);
+    one.queue(&long).unwrap();
+    assert!(one.unsent() > long.size());
+    let mut most = 0;
+    let heard = loop {
+        if one.unsent() > 0 {
+            assert_eq!(one.turn(false, late()).await.unwrap(), None);
+        }
+        let before = other.unheard();
+        if let Some(event) = other.turn(true, soon(100)).await.unwrap() {
+            break event;
+        }
+        // One read, and at most as much room again for a frame that is not complete.
+        assert!(other.unheard() <= 2 * before + 2 * 32 * 1024, "{before}");
+        most = most.max(other.unheard());
+    };
+    assert_eq!(heard, Event::Message(long.clone()));
+    assert_eq!((one.unsent(), other.unheard()), (0, 0));
+    assert!(most >= long.size(), "{most}");
+
+    one.send(&Message::single(b"x".to_vec()), late()).await.unwrap();
+    let received = other.received();
+    assert_eq!(other.turn(false, soon(100)).await.unwrap(), None);
+    assert_eq!(other.received(), received);
+    assert_eq!(other.turn(true, late()).await.unwrap(), None);
+    assert_eq!(other.unheard(), 3);
+    let heard = other.turn(true, late()).await.unwrap();
+    assert_eq!(heard, Some(Event::Message(Message::single(b"x".to_vec()))));
+}
+
+#[tokio::test]
 async fn what_has_arrived_is_handed_out_after_the_deadline() {
     let (mut sub, mut publisher) = pair(SocketType::Sub, SocketType::Pub, Limits::default()).await;
     let past = Instant::now();

@@ -195,6 +195,15 @@ impl Connection {
         self.limits.message = bytes;
     }
 
+    /// Bytes that have arrived and were not handed out yet: those of a message that is not complete with all room that is kept for it.
+    #[must_use]
+    pub fn incoming(&self) -> usize {
+        let input = self.input.len().saturating_sub(self.used);
+        input
+            .saturating_add(self.frames.memory())
+            .saturating_add(self.partial_size)
+    }
+
     /// Memory that all buffers hold, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -1,0 +1,257 @@
+//! What the relay counts, and the snapshot of it for report and metrics.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::route::Route;
+use crate::sidecar::facts::MasterIndex;
+use crate::sidecar::http::Listening;
+
+/// What the relay is at, at one moment. Counts are since its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it carries to.
+    pub route: Route,
+    /// The port for publications.
+    pub publish: Port,
+    /// The port for requests.
+    pub requests: Port,
+    /// What became of requests.
+    pub carried: Requests,
+    /// What became of publications.
+    pub publications: Publications,
+    /// A task of the relay has ended by a fault of ours: it is to be started anew.
+    pub failed: bool,
+}
+
+/// One of the two ports for local minions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Whether it listens, or why not.
+    pub listening: Listening,
+    /// Connections now.
+    pub connections: usize,
+    /// Connections that were closed at once, as there were too many.
+    pub turned_away: u64,
+    /// Connections that ended because what came over them was no ZMTP, of the wrong socket type, or otherwise against the protocol.
+    pub refused: u64,
+}
+
+/// Requests, as a count of each fate. Bytes are those of payloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requests {
+    /// Wait for a reply now, by master.
+    pub under_way: Vec<usize>,
+    /// Wait for a route or a connection now.
+    pub held: usize,
+    /// Were answered by a master, and the answer was given to the client.
+    pub answered: u64,
+    /// Were taken from one master and sent to another.
+    pub resent: u64,
+    /// Were sent again to the same master, as their connection had broken.
+    pub repeated: u64,
+    /// Were given up by their client.
+    pub cancelled: u64,
+    /// Were given up by the relay, long after any client would.
+    pub expired: u64,
+    /// Were no request: no empty frame with exactly one frame behind it.
+    pub malformed: u64,
+    /// Bytes from clients.
+    pub bytes_up: u64,
+    /// Bytes from masters.
+    pub bytes_down: u64,
+}
+
+/// Publications, as a count of each fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Publications {
+    /// Came from the elected master and were new.
+    pub carried: u64,
+    /// Were queued for a connection: one publication counts for each that subscribed to it.
+    pub delivered: u64,
+    /// Why others were dropped.
+    pub dropped: Dropped,
+}
+
+/// Publications that were dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Came from another master than the elected one.
+    pub elsewhere: u64,
+    /// Had been carried before.
+    pub replay: u64,
+    /// Found no room in the queue of a connection that is not read; one counts for each such connection.
+    pub unread: u64,
+}
+
+impl Dropped {
+    /// Each count with a word for metrics.
+    #[must_use]
+    pub fn by_reason(&self) -> [(&'static str, u64); 3] {
+        [
+            ("elsewhere", self.elsewhere),
+            ("replay", self.replay),
+            ("unread", self.unread),
+        ]
+    }
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn one(&self) {
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, more: usize) {
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number of things that are there now.
+#[derive(Debug, Default)]
+pub(super) struct Gauge(AtomicUsize);
+
+/// Counts one thing as long as it lives.
+#[derive(Debug)]
+pub(super) struct Present<'a>(&'a Gauge);
+
+impl Gauge {
+    pub(super) fn enter(&self) -> Present<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Present(self)
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The counts of a port.
+#[derive(Debug, Default)]
+pub(super) struct PortCounts {
+    pub(super) connections: Gauge,
+    pub(super) turned_away: Count,
+    pub(super) refused: Count,
+}
+
+impl PortCounts {
+    pub(super) fn seen(&self, listening: Listening) -> Port {
+        Port {
+            listening,
+            connections: self.connections.get(),
+            turned_away: self.turned_away.get(),
+            refused: self.refused.get(),
+        }
+    }
+}
+
+/// The counts of requests.
+#[derive(Debug)]
+pub(super) struct RequestCounts {
+    under_way: Vec<Gauge>,
+    /// Requests to masters that there are not.
+    nowhere: Gauge,
+    pub(super) held: Gauge,
+    pub(super) answered: Count,
+    pub(super) resent: Count,
+    pub(super) repeated: Count,
+    pub(super) cancelled: Count,
+    pub(super) expired: Count,
+    pub(super) malformed: Count,
+    pub(super) bytes_up: Count,
+    pub(super) bytes_down: Count,
+}
+
+impl RequestCounts {
+    pub(super) fn new(masters: usize) -> Self {
+        Self {
+            under_way: (0..masters).map(|_| Gauge::default()).collect(),
+            nowhere: Gauge::default(),
+            held: Gauge::default(),
+            answered: Count::default(),
+            resent: Count::default(),
+            repeated: Count::default(),
+            cancelled: Count::default(),
+            expired: Count::default(),
+            malformed: Count::default(),
+            bytes_up: Count::default(),
+            bytes_down: Count::default(),
+        }
+    }
+
+    pub(super) fn under_way_at(&self, master: MasterIndex) -> &Gauge {
+        self.under_way.get(master.0).unwrap_or(&self.nowhere)
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.iter().map(Gauge::get).sum()
+    }
+
+    pub(super) fn seen(&self) -> Requests {
+        Requests {
+            under_way: self.under_way.iter().map(Gauge::get).collect(),
+            held: self.held.get(),
+            answered: self.answered.get(),
+            resent: self.resent.get(),
+            repeated: self.repeated.get(),
+            cancelled: self.cancelled.get(),
+            expired: self.expired.get(),
+            malformed: self.malformed.get(),
+            bytes_up: self.bytes_up.get(),
+            bytes_down: self.bytes_down.get(),
+        }
+    }
+}
+
+/// The counts of publications.
+#[derive(Debug, Default)]
+pub(super) struct PublicationCounts {
+    pub(super) carried: Count,
+    pub(super) delivered: Count,
+    pub(super) elsewhere: Count,
+    pub(super) replay: Count,
+    pub(super) unread: Count,
+}
+
+impl PublicationCounts {
+    pub(super) fn seen(&self) -> Publications {
+        Publications {
+            carried: self.carried.get(),
+            delivered: self.delivered.get(),
+            dropped: Dropped {
+                elsewhere: self.elsewhere.get(),
+                replay: self.replay.get(),
+                unread: self.unread.get(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_counts_at_its_master_and_as_long_as_it_lives() {
+        let counts = RequestCounts::new(2);
+        let one = counts.under_way_at(MasterIndex(1)).enter();
+        let two = counts.under_way_at(MasterIndex(1)).enter();
+        let nowhere = counts.under_way_at(MasterIndex(2)).enter();
+        assert_eq!(counts.seen().under_way, [0, 2]);
+        drop((one, two, nowhere));
+        assert_eq!(counts.seen().under_way, [0, 0]);
+    }
+}

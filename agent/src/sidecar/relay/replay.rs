@@ -1,0 +1,65 @@
+//! Which publications were carried already, whichever master they came from.
+
+use std::collections::{HashSet, VecDeque};
+
+use sha2::{Digest as _, Sha256};
+
+/// Publications that are remembered.
+const REMEMBERED: usize = 4096;
+/// Bytes that are hashed before others have their turn.
+const AT_ONCE: usize = 256 * 1024;
+
+type Fingerprint = [u8; 32];
+
+/// The last payloads, by their SHA-256. Each is encrypted with an initialisation vector of its own: no two jobs have the same one.
+#[derive(Debug, Default)]
+pub(super) struct Replays {
+    known: HashSet<Fingerprint>,
+    order: VecDeque<Fingerprint>,
+}
+
+impl Replays {
+    /// Whether this payload is new; from now on it is known.
+    pub(super) async fn is_new(&mut self, payload: &[u8]) -> bool {
+        let mut hasher = Sha256::new();
+        for (number, piece) in payload.chunks(AT_ONCE).enumerate() {
+            if number > 0 {
+                tokio::task::yield_now().await;
+            }
+            hasher.update(piece);
+        }
+        self.note(hasher.finalize().into())
+    }
+
+    fn note(&mut self, fingerprint: Fingerprint) -> bool {
+        if !self.known.insert(fingerprint) {
+            return false;
+        }
+        self.order.push_back(fingerprint);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_payload_is_new_once_and_memory_is_bounded() {
+        let mut replays = Replays::default();
+        let long = vec![7; AT_ONCE + 1];
+        assert!(replays.is_new(&long).await);
+        assert!(!replays.is_new(&long).await);
+        assert!(replays.is_new(&long[1..]).await);
+        for number in 0..REMEMBERED {
+            assert!(replays.is_new(&number.to_be_bytes()).await);
+            assert!(replays.order.len() <= REMEMBERED && replays.known.len() == replays.order.len());
+        }
+        assert!(replays.is_new(&long).await, "4096 others came since");
+    }
+}

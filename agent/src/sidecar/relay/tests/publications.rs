@@ -1,0 +1,136 @@
+//! Publications: whose, to whom, and once.
+
+use super::*;
+
+async fn heard(subscriber: &mut Channel) -> Vec<Vec<u8>> {
+    subscriber.recv(late()).await.unwrap().into_frames()
+}
+
+/// Whether a subscriber has heard all that it will.
+async fn hears_no_more(subscriber: &mut Channel) -> bool {
+    subscriber.recv(soon()).await.is_err()
+}
+
+#[tokio::test]
+async fn publications_of_the_elected_master_alone_are_heard() {
+    let rig = rig().await;
+    let mut subscriber = rig.subscriber(&[b""]).await;
+    rig.publication(B, &[b"from b"]).await;
+    rig.publication(A, &[b"from a"]).await;
+    assert_eq!(heard(&mut subscriber).await, [b"from a"]);
+    rig.relay.route(Some(B), Manner::Finish);
+    rig.publication(A, &[b"late"]).await;
+    rig.publication(B, &[b"new"]).await;
+    assert_eq!(heard(&mut subscriber).await, [b"new"]);
+    rig.relay.route(None, Manner::Abandon);
+    rig.publication(B, &[b"of nobody"]).await;
+    eventually("counted", || rig.relay.seen().publications.dropped.elsewhere == 3).await;
+    assert!(hears_no_more(&mut subscriber).await);
+    let seen = rig.relay.seen().publications;
+    assert_eq!((seen.carried, seen.delivered), (2, 2));
+}
+
+#[tokio::test]
+async fn each_hears_what_it_subscribed_to() {
+    let rig = rig().await;
+    let mut filtering = rig.subscriber(&[b"broadcast", b"e2fc7a"]).await;
+    let mut all = rig.subscriber(&[b""]).await;
+    let mut deaf = rig.subscriber(&[]).await;
+    let mut fickle = rig.subscriber(&[b"broadcast"]).await;
+    fickle.cancel(b"broadcast", late()).await.unwrap();
+    fickle.ping(b"cancelled", late()).await.unwrap();
+    for topic in [b"broadcast".as_slice(), b"cab2f0", b"e2fc7a13", b"e2fc"] {
+        rig.publication(A, &[topic, topic]).await;
+    }
+    for topic in [b"broadcast".as_slice(), b"e2fc7a13"] {
+        assert_eq!(heard(&mut filtering).await, [topic, topic]);
+    }
+    for topic in [b"broadcast".as_slice(), b"cab2f0", b"e2fc7a13", b"e2fc"] {
+        assert_eq!(heard(&mut all).await, [topic, topic]);
+    }
+    for silent in [&mut filtering, &mut all, &mut deaf, &mut fickle] {
+        assert!(hears_no_more(silent).await);
+    }
+}
+
+#[tokio::test]
+async fn a_payload_is_carried_once_whoever_sends_it() {
+    let rig = rig().await;
+    let mut subscriber = rig.subscriber(&[b""]).await;
+    rig.publication(A, &[b"job"]).await;
+    rig.publication(A, &[b"job"]).await;
+    rig.publication(A, &[b"topic", b"job"]).await;
+    rig.publication(A, &[b"other job"]).await;
+    assert_eq!(heard(&mut subscriber).await, [b"job"]);
+    assert_eq!(heard(&mut subscriber).await, [b"other job"]);
+    rig.relay.route(Some(B), Manner::Abandon);
+    rig.publication(B, &[b"job"]).await;
+    rig.publication(B, &[b"third job"]).await;
+    assert_eq!(heard(&mut subscriber).await, [b"third job"]);
+    let seen = rig.relay.seen().publications;
+    assert_eq!((seen.carried, seen.dropped.replay), (3, 3));
+    assert_eq!(
+        seen.dropped.by_reason(),
+        [("elsewhere", 0), ("replay", 3), ("unread", 0)]
+    );
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_costs_bounded_memory_and_others_hear_all() {
+    const BUDGET: usize = 4 << 20;
+    const ROUNDS: u8 = 200;
+    let bounds = Bounds {
+        publications: BUDGET,
+        ..Bounds::USUAL
+    };
+    let rig = rig_within(&bounds).await;
+    rig.relay.route(Some(A), Manner::Abandon);
+    let mut stopped = rig.subscriber(&[b""]).await;
+    let mut other = rig.subscriber(&[b""]).await;
+    for round in 0..ROUNDS {
+        let payload = vec![round; 256 << 10];
+        rig.publication(A, &[&payload]).await;
+        assert!(heard(&mut other).await == [payload]);
+    }
+    let seen = rig.relay.seen().publications;
+    // What was not dropped is in the relay's queue or in the system's.
+    assert!(seen.dropped.unread > 0, "{seen:?}");
+    assert_eq!(seen.delivered + seen.dropped.unread, 2 * u64::from(ROUNDS));
+
+    // Who reads on hears what was kept, in order, and then what is new.
+    rig.publication(A, &[b"end"]).await;
+    heard(&mut other).await;
+    let mut last = None;
+    let kept = seen.delivered - u64::from(ROUNDS);
+    for _ in 0..kept {
+        let round = heard(&mut stopped).await[0][0];
+        assert!(last.is_none_or(|last| last < round));
+        last = Some(round);
+    }
+    eventually("room", || {
+        let waiting = rig.relay.seen().publications;
+        waiting.delivered >= seen.delivered + 1
+    })
+    .await;
+    while !hears_no_more(&mut stopped).await {}
+    rig.publication(A, &[b"new"]).await;
+    assert_eq!(heard(&mut stopped).await, [b"new"]);
+}
+
+#[tokio::test]
+async fn a_subscriber_with_too_many_subscriptions_is_closed() {
+    let rig = rig().await;
+    let mut subscriber = rig.subscriber(&[]).await;
+    let subscribing = async {
+        for number in 0_u32..1000 {
+            subscriber.subscribe(&number.to_be_bytes(), late()).await?;
+        }
+        subscriber.recv(late()).await.map(drop)
+    };
+    let ended = timeout(LATE, subscribing).await.unwrap();
+    assert!(
+        matches!(ended, Err(NetError::Closed { .. } | NetError::Reset { .. })),
+        "{ended:?}"
+    );
+    eventually("forgotten", || rig.relay.seen().publish.connections == 0).await;
+}
