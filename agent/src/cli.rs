@@ -10,6 +10,7 @@ mod packaging;
 mod probe;
 mod run;
 mod status;
+mod steer;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use crate::config::{Config, ConfigError, DEFAULT_MINION_CONFIG, DEFAULT_PATH, Pe
 use crate::dispatch::FunctionError;
 use crate::exit::Exit;
 use crate::output::TooLong;
+use crate::sidecar::control::ControlError;
 use args::{Args, Command, LogFormat};
 
 /// Why nothing was sent.
@@ -65,6 +67,8 @@ enum CliError {
     TooLong(#[from] TooLong),
     #[error("cannot print the result: {0}")]
     Print(String),
+    #[error(transparent)]
+    Control(#[from] ControlError),
     #[error("no sidecar answers at {address}: {why}; is it running? (systemctl status saltfo)")]
     NoSidecar {
         address: std::net::SocketAddr,
@@ -96,6 +100,8 @@ fn run(args: &Args) -> Result<Exit, CliError> {
         Command::Run(request) => run::run(&args.common, request),
         Command::Agent => agent::run(&args.common),
         Command::Status(request) => status::run(&args.common, request),
+        Command::Move(request) => steer::move_minion(&args.common, request),
+        Command::Drain(request) => steer::drain(&args.common, request),
         Command::Completions { shell } => packaging::completions(*shell),
         Command::Man { command } => packaging::man(command.as_deref()),
     }

@@ -5,6 +5,7 @@
 //! states and decisions of them; the edges carry these out.
 
 mod child;
+pub mod control;
 pub mod daemon;
 pub mod event;
 pub mod facts;

@@ -93,6 +93,12 @@ pub(crate) enum Command {
     /// Print what the local sidecar knows
     #[command(after_help = STATUS_HELP)]
     Status(Status),
+    /// Move the local minion to another master (mode relay)
+    #[command(after_help = MOVE_HELP)]
+    Move(Move),
+    /// Keep the local minion away from a master (mode relay)
+    #[command(after_help = DRAIN_HELP)]
+    Drain(Drain),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  saltfo completions bash > /etc/bash_completion.d/saltfo")]
     Completions {
@@ -131,6 +137,28 @@ Examples:
 
 Exit codes: 0 when it was stopped; 2 if the configuration can never work. Files that are not there
 yet, or that it may not read, are waited for.";
+
+const MOVE_HELP: &str = "\
+Tells the sidecar on this host to carry the minion's messages to another master that is up: what is
+under way ends where it began, and the minion is proven to answer there; if it does not, it gets the
+old master back. Needs mode relay, and root.
+
+Examples:
+  saltfo move                 to any other master that is up
+  saltfo move salt2.example   to this one
+
+Exit codes: 0 moved, or it was there; 1 moved back, as it did not answer; 2 no relay, or no such master;
+3 that master, or every other one, is not up; 7 no word from the sidecar in time.";
+
+const DRAIN_HELP: &str = "\
+Moves the minion off a master, say for maintenance, and keeps it away as long as another one is up. It
+is forgotten when the sidecar is restarted, and when the minion is moved there. Needs mode relay, and root.
+
+Examples:
+  saltfo drain salt1.example
+  saltfo drain salt1.example --end
+
+Exit codes: those of `saltfo move`.";
 
 const STATUS_HELP: &str = "\
 Asks the sidecar on this host, at the address that `sidecar.listen` of saltfo.yaml says.
@@ -179,6 +207,27 @@ Exit codes:
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
     /// Where it listens [default: sidecar.listen of saltfo.yaml, else 127.0.0.1:9745]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// Its name, as `saltfo status` prints it [default: any other that is up]
+    pub(crate) master: Option<String>,
+    /// Where the sidecar's report is [default: sidecar.listen of saltfo.yaml, else 127.0.0.1:9745]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// Its name, as `saltfo status` prints it
+    pub(crate) master: String,
+    /// The minion may be there again
+    #[arg(long)]
+    pub(crate) end: bool,
+    /// Where the sidecar's report is [default: sidecar.listen of saltfo.yaml, else 127.0.0.1:9745]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<std::net::SocketAddr>,
 }

@@ -33,7 +33,8 @@ pub(super) fn run(common: &Common, request: &Status) -> Result<Exit, CliError> {
     })
 }
 
-fn listens_at(common: &Common) -> Result<SocketAddr, CliError> {
+/// Where the sidecar's report is.
+pub(super) fn listens_at(common: &Common) -> Result<SocketAddr, CliError> {
     let default = Path::new(DEFAULT_PATH);
     Ok(match &common.config {
         Some(file) => Config::sidecar_settings(file)?.listen,
@@ -104,6 +105,9 @@ fn table(report: &Json) -> String {
         "jobs do not reach it"
     };
     let _ = writeln!(table, "minion: {ready}: {}", text(at(report, "/why")));
+    if at(report, "/relay").is_object() {
+        table.push_str(&relay(report));
+    }
     if let Some(unknown) = at(report, "/minion/unknown").as_str() {
         let _ = writeln!(table, "  {unknown}");
     }
@@ -118,6 +122,48 @@ fn table(report: &Json) -> String {
         );
     }
     table
+}
+
+/// Who is elected, and the last switch.
+fn relay(report: &Json) -> String {
+    let text = |place: &str| {
+        at(report, &format!("/relay/{place}"))
+            .as_str()
+            .unwrap_or("-")
+            .to_owned()
+    };
+    let mut lines = format!(
+        "relay: to {} since {}: {}\n",
+        text("master"),
+        text("since"),
+        text("why")
+    );
+    if at(report, "/relay/minion_connected") == false {
+        lines.push_str("  the minion is not connected to it: see `saltfo setup relay`\n");
+    }
+    if let Some(why) = at(report, "/relay/traffic/trouble").as_str() {
+        let _ = writeln!(lines, "  {why}");
+    }
+    let drained: Vec<&str> = at(report, "/relay/drained")
+        .as_array()
+        .map(|names| names.iter().filter_map(Json::as_str).collect())
+        .unwrap_or_default();
+    if !drained.is_empty() {
+        let _ = writeln!(lines, "  drained: {}", drained.join(", "));
+    }
+    if at(report, "/relay/last_switch").is_object() {
+        let _ = writeln!(
+            lines,
+            "last switch: {}, {} to {} ({}, {}): {}",
+            text("last_switch/at"),
+            text("last_switch/from"),
+            text("last_switch/to"),
+            text("last_switch/result"),
+            time(at(report, "/relay/last_switch/after_ms")),
+            text("last_switch/why"),
+        );
+    }
+    lines
 }
 
 /// What stands there; null if nothing does.

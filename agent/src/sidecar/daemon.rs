@@ -1,6 +1,8 @@
 //! The one loop of the sidecar: facts go in, decisions come out and are carried out. It decides nothing itself.
 
 mod addresses;
+mod carrier;
+mod orders;
 mod tell;
 mod watches;
 
@@ -22,8 +24,10 @@ use super::settings::{Mode, Settings};
 use super::{restart, round_trip, systemd};
 use crate::config::{Config, ConfigError, Permissions, Source};
 use addresses::Addresses;
+use carrier::Carrier;
+use orders::Orders;
 use tell::Audience;
-use watches::Watches;
+use watches::{News, Watches};
 
 /// Between two looks at the local minion, and two reports at least.
 const LOOK: Duration = Duration::from_secs(1);
@@ -212,6 +216,8 @@ struct Daemon {
     round_trips: JoinSet<Fact>,
     restarts: JoinSet<Fact>,
     last_restart: LastRestart,
+    carrier: Carrier,
+    orders: Orders,
     server: Server,
     audience: Audience,
 }
@@ -248,6 +254,8 @@ impl Daemon {
             round_trips: JoinSet::new(),
             restarts: JoinSet::new(),
             last_restart,
+            carrier: Carrier::new(&config, &watches),
+            orders: Orders::listen(config.sidecar.listen.port()),
             watches,
             which,
             audience,
@@ -269,7 +277,13 @@ impl Daemon {
             };
             let decisions = tokio::select! {
                 order = signals.next() => return order,
-                fact = self.watches.next() => self.learned(&fact),
+                news = self.watches.next() => match news {
+                    News::Fact(fact) => self.learned(&fact),
+                    News::Publication(master, publication) => {
+                        self.carrier.carry(master, publication, &self.policy);
+                        continue;
+                    }
+                },
                 Some(ended) = self.round_trips.join_next() => match ended {
                     Ok(fact) => self.learned(&fact),
                     Err(error) => failed(&error),
@@ -281,12 +295,18 @@ impl Daemon {
                 _ = look.tick() => {
                     let local = self.local.look(&self.addresses.endpoints());
                     let decisions = self.learned(&Fact { at: Instant::now(), what: What::Minion(local) });
-                    self.audience.publish(&self.policy);
+                    self.publish();
                     decisions
                 }
                 () = due => self.policy.tick(Instant::now()),
                 () = self.addresses.learn() => Vec::new(),
                 () = self.server.tell() => Vec::new(),
+                () = self.carrier.tell() => Vec::new(),
+                asked = self.orders.next() => {
+                    let now = Instant::now();
+                    self.orders.take(asked, &mut self.policy, now);
+                    self.policy.tick(now)
+                }
                 _ = feed.tick() => {
                     if self.goes_round() {
                         self.audience.systemd.alive();
@@ -296,7 +316,13 @@ impl Daemon {
             };
             self.carry_out(&decisions);
             self.watches.pace(&self.policy);
+            self.carrier.warm(&self.policy);
+            self.orders.settle(&self.policy);
         }
+    }
+
+    fn publish(&mut self) {
+        self.audience.publish(&self.policy, self.carrier.seen());
     }
 
     fn learned(&mut self, fact: &Fact) -> Vec<Decision> {
@@ -331,12 +357,13 @@ impl Daemon {
                         }
                     });
                 }
+                Decision::Elected { to, planned, .. } => self.carrier.route(*to, *planned),
                 Decision::Changed(_) | Decision::Ready(_) | Decision::FailedOver { .. } => {}
             }
         }
         // Whoever asks next gets what was decided just now, not what was a second ago.
         if !decisions.is_empty() {
-            self.audience.publish(&self.policy);
+            self.publish();
         }
     }
 
@@ -368,16 +395,19 @@ impl Daemon {
                 }
                 if before.sidecar.listen != self.config.sidecar.listen {
                     self.server = Server::start(&self.config.sidecar, &self.audience);
+                    self.orders = Orders::listen(self.config.sidecar.listen.port());
                 }
                 let settings = self.config.sidecar.clone();
                 let decisions = self.policy.reload(settings, masters, Instant::now());
+                self.carrier
+                    .configure(&before, &self.config, &self.watches, &self.policy);
                 tracing::info!(
                     masters = self.config.masters.len(),
                     "the configuration was read again"
                 );
                 self.carry_out(&decisions);
                 self.watches.pace(&self.policy);
-                self.audience.publish(&self.policy);
+                self.publish();
             }
         }
         self.audience.systemd.ready("the configuration was read again");

@@ -12,9 +12,9 @@ pub struct Change {
     pub kind: Kind,
     /// The minion that the sidecar runs beside.
     pub minion: MinionId,
-    /// The master that it is about, by name; for [`Kind::ActiveMaster`] the new one.
+    /// The master that it is about, by name; for [`Kind::ActiveMaster`] and [`Kind::Relay`] the new one.
     pub master: Option<String>,
-    /// What was before: a state, or for [`Kind::ActiveMaster`] a master.
+    /// What was before: a state, or for [`Kind::ActiveMaster`] and [`Kind::Relay`] a master.
     pub from: Option<String>,
     /// What is now.
     pub to: Option<String>,
@@ -33,6 +33,8 @@ pub enum Kind {
     ActiveMaster,
     /// The minion was restarted, or should have been.
     Restart,
+    /// The relay carries the minion's messages to another master.
+    Relay,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
             Self::Master => "master",
             Self::ActiveMaster => "active_master",
             Self::Restart => "restart",
+            Self::Relay => "relay",
         }
     }
 }

@@ -106,6 +106,8 @@ pub struct Local {
     pub processes: Vec<u32>,
     /// To which masters it has an ESTABLISHED connection to the publish port, by address. Usually one.
     pub tied_to: Vec<MasterIndex>,
+    /// Whether it is connected to our relay.
+    pub relayed: bool,
     /// ESTABLISHED connections of it to a publish port at addresses that are no master's.
     pub strangers: Vec<SocketAddr>,
     /// Why nothing could be learned, if so (no permission to look into its namespace).

@@ -44,15 +44,24 @@ impl Default for Which {
     }
 }
 
-/// Where a master publishes.
+/// Where publications are to be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Which master.
-    pub master: MasterIndex,
+    /// Whose.
+    pub of: Publisher,
     /// Its `publish_port`.
     pub publish_port: u16,
     /// What its name led to; none while it is not known.
     pub addresses: Vec<IpAddr>,
+}
+
+/// Who publishes to the minion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publisher {
+    /// A master.
+    Master(MasterIndex),
+    /// Our relay.
+    Relay,
 }
 
 /// Looks at the local minion again and again.
@@ -149,11 +158,15 @@ impl Watcher {
                         .iter()
                         .any(|known| known.to_canonical() == address)
             };
-            let before = local.tied_to.len();
-            local
-                .tied_to
-                .extend(masters.iter().filter(of).map(|endpoint| endpoint.master));
-            if local.tied_to.len() == before && is_publish_port(masters, port) {
+            let mut is_known = false;
+            for endpoint in masters.iter().filter(of) {
+                is_known = true;
+                match endpoint.of {
+                    Publisher::Master(master) => local.tied_to.push(master),
+                    Publisher::Relay => local.relayed = true,
+                }
+            }
+            if !is_known && is_publish_port(masters, port) {
                 local.strangers.push(tcp.remote);
             }
         }

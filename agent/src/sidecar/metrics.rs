@@ -30,6 +30,8 @@ pub struct Metrics {
     failovers: Counter,
     verification_failures: Family<Failure, Counter>,
     last_verified: Family<OfMaster, Gauge<f64, AtomicU64>>,
+    elected: Family<OfMaster, Gauge>,
+    switches: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +66,8 @@ impl Metrics {
             failovers: Counter::default(),
             verification_failures: Family::default(),
             last_verified: Family::default(),
+            elected: Family::default(),
+            switches: Counter::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -100,6 +104,16 @@ impl Metrics {
             metrics.last_verified.clone(),
         );
         registry.register(
+            "relay_master",
+            "Whether the relay carries the minion's messages to this master (mode relay)",
+            metrics.elected.clone(),
+        );
+        registry.register(
+            "relay_switches",
+            "How often the relay went over to another master (mode relay)",
+            metrics.switches.clone(),
+        );
+        registry.register(
             "build",
             "Which saltfo this is",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
@@ -115,6 +129,7 @@ impl Metrics {
             self.active.remove(&gone);
             self.probes.remove(&gone);
             self.last_verified.remove(&gone);
+            self.elected.remove(&gone);
         }
         for name in now {
             let master = OfMaster::new(name);
@@ -134,6 +149,18 @@ impl Metrics {
         self.active
             .get_or_create(&OfMaster::new(master))
             .set(i64::from(active));
+    }
+
+    /// Whether the relay carries the minion's messages to this master.
+    pub fn set_elected(&self, master: &str, elected: bool) {
+        self.elected
+            .get_or_create(&OfMaster::new(master))
+            .set(i64::from(elected));
+    }
+
+    /// The relay went over to another master.
+    pub fn switched(&self) {
+        self.switches.inc();
     }
 
     /// The genuine master answered an encrypted request.

@@ -47,7 +47,24 @@
 //! The minion is restarted when it was connected to dead masters only (`degraded`, `hung`, `unreachable`, `impostor`), or, a
 //! minute after it started, to none, and another master was up and not in doubt, both for `restart_after` without a break. At most
 //! once per `restart_backoff`, restarts by a sidecar before this one included; never when its connections are not known, or lead to addresses that are no master's.
+//!
+//! # Elections (mode `relay`)
+//!
+//! The relay carries the minion's messages to the elected master, and what is connected to the relay hangs on that master. Only a master
+//! that is up and not in doubt is elected; a drained one only if there is no other.
+//!
+//! | reason | when | to |
+//! | --- | --- | --- |
+//! | the first election | every master is known, or after 2 s | `sticky`, `prefer`: the first of the list; `random`: any |
+//! | the elected master is not up any more | at once (in doubt is up) | the same choice of the others; if there is none, nothing changes |
+//! | an order, or the elected master is drained | after 120 ms | the one that was named, or the same choice |
+//! | `prefer`: one before it in the list has been up for 60 s without a break | after 120 ms | that one |
+//!
+//! In these 120 ms a `test.ping` of the old master is not handed out: nobody is led to a master that the minion leaves, and a job whose
+//! sender has just been led there still arrives. A planned move of a minion that jobs reached is taken back if it does not answer through
+//! the new master within 12 s, and for 5 minutes after that, as after an order, nothing is moved without an order or a fault.
 
+mod election;
 mod line;
 mod master;
 mod minion;
@@ -65,15 +82,18 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+pub use election::{MoveError, Moved};
 pub use minion::{Active, ActiveProof, Readiness};
 pub use standing::{Pace, Standing};
 
+pub(super) use election::{Election, Outcome as SwitchOutcome};
 pub(super) use line::{Condition, Line};
 pub(super) use master::Master;
 pub(super) use minion::Minion;
 pub(super) use restart::{Outcome, Restarts};
 
 use super::facts::{Fact, MasterIndex, What};
+use super::relay::Seen;
 use super::report::Report;
 use super::settings::Settings;
 
@@ -84,6 +104,7 @@ pub struct Policy {
     pub(super) masters: Vec<Master>,
     pub(super) minion: Minion,
     pub(super) restarts: Restarts,
+    pub(super) election: Election,
     pub(super) readiness: Readiness,
     pub(super) ready_since: Instant,
     /// The last active master.
@@ -108,6 +129,17 @@ pub enum Decision {
     },
     /// Ask the minion through this master, now.
     RoundTrip(MasterIndex),
+    /// Carry the minion's messages to another master (mode `relay`).
+    Elected {
+        /// To which they went; nothing at the first election.
+        from: Option<MasterIndex>,
+        /// To which they go.
+        to: MasterIndex,
+        /// Why.
+        why: String,
+        /// The old master is up: what is under way there may end there.
+        planned: bool,
+    },
     /// Restart the minion.
     RestartMinion {
         /// Why.
@@ -142,6 +174,7 @@ impl Policy {
             masters,
             minion,
             restarts: Restarts::default(),
+            election: Election::new(now, seed),
             readiness,
             ready_since: now,
             last_active: None,
@@ -165,7 +198,7 @@ impl Policy {
                     master.note(evidence, at, &self.settings);
                 }
             }
-            What::Minion(local) => self.minion.looked(local, at),
+            What::Minion(local) => self.minion.looked(local, self.election.elected, at),
             What::RoundTrip(index, end) => self.minion.returned(*index, end, at, &self.settings),
             What::Restarted(result) => self.restarts.ended(result),
         }
@@ -189,6 +222,13 @@ impl Policy {
             }
         }
         self.minion.usable(&self.masters, now);
+        let (masters, minion, settings) = (&self.masters, &self.minion, &self.settings);
+        let readiness = minion.readiness(masters, settings, now);
+        let elected = self.election.settle(masters, minion, &readiness, settings, now);
+        if elected.is_some() {
+            self.minion.is_carried_to(self.election.elected, now);
+        }
+        decisions.extend(elected);
         self.assess(now, &mut decisions);
         decisions.extend(
             self.minion
@@ -231,6 +271,7 @@ impl Policy {
         masters
             .chain(minion)
             .chain(restarts)
+            .chain(self.election.deadlines())
             .filter(|at| *at > self.now)
             .min()
     }
@@ -254,6 +295,44 @@ impl Policy {
     #[must_use]
     pub const fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    /// Whether the relay hands out a publication of this master to the minion; `is_ping`: it is a `test.ping`.
+    #[must_use]
+    pub fn carries(&self, master: MasterIndex, is_ping: bool) -> bool {
+        self.election.carries(master, is_ping)
+    }
+
+    /// The operator wants the minion on this master, or on any other than now.
+    ///
+    /// # Errors
+    /// [`MoveError`]; nothing changes then.
+    pub fn move_to(&mut self, master: Option<&str>, now: Instant) -> Result<(), MoveError> {
+        let to = master.map(|name| self.named(name)).transpose()?;
+        self.election
+            .order(to, &self.masters, &self.settings, self.now.max(now))
+    }
+
+    /// The operator wants no minion on this master as long as another is up; or again as ever.
+    ///
+    /// # Errors
+    /// [`MoveError`]; nothing changes then.
+    pub fn drain(&mut self, master: &str, drained: bool) -> Result<(), MoveError> {
+        let master = self.named(master)?;
+        self.election.drain(master, drained, &self.settings)
+    }
+
+    /// What became of an order that was given then.
+    #[must_use]
+    pub fn moved_since(&self, since: Instant) -> Moved {
+        self.election.moved_since(since, &self.masters, self.now)
+    }
+
+    fn named(&self, name: &str) -> Result<MasterIndex, MoveError> {
+        let index = self.masters.iter().position(|master| master.name == name);
+        index
+            .map(MasterIndex)
+            .ok_or_else(|| MoveError::Unknown(name.to_owned()))
     }
 
     /// How often the minion became reachable through another master than before.
@@ -280,6 +359,7 @@ impl Policy {
             self.masters.push(master);
         }
         self.minion.renumber(&former, now);
+        self.election.renumber(&former, now);
         let new = |old: MasterIndex| {
             former
                 .iter()
@@ -296,9 +376,20 @@ impl Policy {
         self.tick(now)
     }
 
-    /// All that is known, for people and programs. `now` and `wall` are the same moment.
+    /// The numbers of all masters.
+    pub fn masters(&self) -> impl Iterator<Item = MasterIndex> + use<> {
+        (0..self.masters.len()).map(MasterIndex)
+    }
+
+    /// The elected master (mode `relay`).
     #[must_use]
-    pub fn report(&self, now: Instant, wall: SystemTime) -> Report {
-        Report::new(self, now, wall)
+    pub const fn elected(&self) -> Option<MasterIndex> {
+        self.election.elected
+    }
+
+    /// All that is known, for people and programs. `now` and `wall` are the same moment; `carried` is what the relay has done.
+    #[must_use]
+    pub fn report(&self, carried: Option<Seen>, now: Instant, wall: SystemTime) -> Report {
+        Report::new(self, carried, now, wall)
     }
 }

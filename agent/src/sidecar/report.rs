@@ -1,5 +1,7 @@
 //! All that the sidecar knows at a moment: the shape of `/status`, and what metrics and `saltfo status` are made of.
 
+mod relay;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -9,7 +11,10 @@ use tokio::time::Instant;
 
 use super::facts::{MasterIndex, RoundTrip};
 use super::policy::{ActiveProof, Condition, Line, Master, Outcome, Policy, Standing};
+use super::relay::Seen;
 use super::settings::Mode;
+
+pub use relay::{PortReport, RelayReport, SwitchReport, TrafficReport};
 
 /// What is known. The names and shapes are part of the contract with scripts.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +43,9 @@ pub struct Report {
     pub restarts: u64,
     /// The last restart.
     pub last_restart: Option<RestartReport>,
+    /// The relay, in mode `relay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayReport>,
 }
 
 /// The master through which the minion is reachable.
@@ -164,7 +172,7 @@ pub struct RestartReport {
 pub struct Stamp(Duration);
 
 impl Report {
-    pub(super) fn new(policy: &Policy, now: Instant, wall: SystemTime) -> Self {
+    pub(super) fn new(policy: &Policy, carried: Option<Seen>, now: Instant, wall: SystemTime) -> Self {
         let clock = Clock { now, wall };
         let readiness = policy.readiness();
         let active = readiness.master();
@@ -193,6 +201,7 @@ impl Report {
                 .map(|at| clock.stamp(at)),
             restarts: policy.restarts.count,
             last_restart: restart(policy, &clock),
+            relay: RelayReport::new(policy, carried, &clock),
         }
     }
 }

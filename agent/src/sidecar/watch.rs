@@ -55,6 +55,27 @@ pub struct Intervals {
     pub verify_timeout: Duration,
 }
 
+/// A publication that has been verified: signature, HMAC, serial.
+#[derive(Debug, Clone)]
+pub struct Genuine {
+    /// As it came.
+    pub frames: Arc<Vec<Vec<u8>>>,
+    /// Whether it is a `test.ping`.
+    pub is_ping: bool,
+}
+
+/// Where what a watch learns goes to.
+#[derive(Debug)]
+pub struct Outlets {
+    /// Facts that the channel has no room for are dropped, as they come again: it should have room for some dozens. A heartbeat
+    /// waits for nobody.
+    pub facts: mpsc::Sender<Fact>,
+    /// The request port at which the master has proved to be genuine, last.
+    pub genuine_at: watch::Sender<Option<SocketAddr>>,
+    /// Publications, for who hands them out. One that the channel has no room for is lost.
+    pub publications: Option<mpsc::Sender<Genuine>>,
+}
+
 /// The tasks of one master. They end when this is dropped.
 #[derive(Debug)]
 pub struct Handle {
@@ -74,23 +95,25 @@ impl From<&Settings> for Intervals {
 
 /// Starts to watch one master. Must be called on a tokio runtime; a master that the configuration does not have is
 /// not watched.
-///
-/// Facts that the channel has no room for are dropped, as they come again: it should have room for some dozens for each
-/// master. A heartbeat waits for nobody.
 #[must_use]
 pub fn start(
     config: &Arc<Config>,
     intervals: Intervals,
     index: MasterIndex,
-    facts: &mpsc::Sender<Fact>,
+    outlets: Outlets,
     pace: watch::Receiver<Pace>,
 ) -> Handle {
+    let Outlets {
+        facts,
+        genuine_at,
+        publications,
+    } = outlets;
     let shared = Arc::new(Shared {
         config: Arc::clone(config),
         intervals,
         index,
         session: watch::Sender::new(None),
-        genuine_at: watch::Sender::new(None),
+        genuine_at,
         sign_in: Notify::new(),
     });
     let (orders, taken) = mpsc::channel(1);
@@ -98,12 +121,12 @@ pub fn start(
     let teller = || Teller::new(facts.clone(), index);
     let verifier = Verifier::new(Arc::clone(&shared), teller(), orders, connected.subscribe(), pace);
     let requests = RequestLine::new(Arc::clone(&shared), teller(), taken, connected);
-    let publications = PublishLine::new(shared, teller());
+    let publish_line = PublishLine::new(shared, teller(), publications);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         tokio::join!(requests.run(), verifier.run());
     });
-    tasks.spawn(publications.run());
+    tasks.spawn(publish_line.run());
     Handle { tasks }
 }
 

@@ -17,7 +17,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use agent::sidecar::facts::{Local, MasterIndex};
-use agent::sidecar::local::{Endpoint, Watcher, Which};
+use agent::sidecar::local::{Endpoint, Publisher, Watcher, Which};
 use rustix::process::Uid;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid,
@@ -135,7 +135,7 @@ impl Drop for Minion {
 
 fn masters() -> Vec<Endpoint> {
     let endpoint = |(at, address): (usize, &&str)| Endpoint {
-        master: MasterIndex(at),
+        of: Publisher::Master(MasterIndex(at)),
         publish_port: 4505,
         addresses: vec![address.parse().unwrap()],
     };

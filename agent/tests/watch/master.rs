@@ -163,7 +163,17 @@ impl Master {
     /// A publication signed by this key, or by nobody.
     pub(crate) fn publication_by(&self, signer: Option<&PrivateKey>) -> Vec<u8> {
         let serial = self.shared.serial.fetch_add(1, Ordering::SeqCst) + 1;
-        let load = Value::map([("jid", Value::text(JID)), ("serial", Value::Int(serial))]);
+        // Every other one is a ping.
+        let function = if serial % 2 == 1 {
+            "test.ping"
+        } else {
+            "state.apply"
+        };
+        let load = Value::map([
+            ("jid", Value::text(JID)),
+            ("serial", Value::Int(serial)),
+            ("fun", Value::text(function)),
+        ]);
         let aes = crypticle(&self.shared.aes);
         let load = aes.encrypt(&load.encode(), None, &mut rand::rng()).unwrap();
         let sig = signer.map(|key| {

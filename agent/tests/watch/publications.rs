@@ -39,6 +39,7 @@ async fn genuine_publications_are_told_from_every_kind_of_forgery() {
     let master = Master::start(1).await;
     let mut watched = watched(&master).await;
     let good = master.publication();
+    let first = good.clone();
     for (payload, reason) in [
         (good.clone(), None),
         (good, Some("replay")),
@@ -59,6 +60,11 @@ async fn genuine_publications_are_told_from_every_kind_of_forgery() {
         }
     }
     assert_eq!(master.sign_ins(), 1);
+    // The minion gets these and no other, as they came.
+    let handed_out: Vec<_> = std::iter::from_fn(|| watched.handed_out.try_recv().ok()).collect();
+    assert_eq!(handed_out.len(), 2);
+    assert_eq!(*handed_out[0].frames, [first]);
+    assert!(handed_out[0].is_ping && !handed_out[1].is_ping);
     // A master that filters sends no other minion's.
     assert!(master.subscriptions().iter().all(|prefix| !prefix.is_empty()));
     assert!(master.subscriptions().contains(&b"broadcast".to_vec()));

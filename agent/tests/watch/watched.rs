@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent::config::{Config, Permissions, Source};
 use agent::sidecar::facts::{Evidence, Fact, MasterIndex, What};
-use agent::sidecar::watch::{Handle, Intervals, Pace, start};
+use agent::sidecar::watch::{Genuine, Handle, Intervals, Outlets, Pace, start};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -22,6 +22,8 @@ pub(crate) struct Watched {
     /// Everything that was learned so far.
     pub(crate) seen: Vec<Evidence>,
     pub(crate) handle: Option<Handle>,
+    /// Publications that are for the minion.
+    pub(crate) handed_out: mpsc::Receiver<Genuine>,
     _client: Client,
 }
 
@@ -61,10 +63,17 @@ impl Watched {
         let (client, config) = config_of(address, ports);
         let (sender, facts) = mpsc::channel(1024);
         let (pace, paced) = watch::channel(Pace::Steady);
-        let handle = start(&config, intervals, MasterIndex(0), &sender, paced);
+        let (outlet, handed_out) = mpsc::channel(16);
+        let outlets = Outlets {
+            facts: sender,
+            genuine_at: watch::Sender::new(None),
+            publications: Some(outlet),
+        };
+        let handle = start(&config, intervals, MasterIndex(0), outlets, paced);
         Self {
             pace,
             facts,
+            handed_out,
             seen: Vec::new(),
             handle: Some(handle),
             _client: client,

@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, MasterConfig};
 use crate::sidecar::facts::{Evidence, Fact, MasterIndex, What};
-use crate::sidecar::local::Endpoint;
+use crate::sidecar::local::{Endpoint, Publisher};
+use crate::sidecar::settings::Mode;
 
 /// Between two questions to the name service.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -22,6 +23,8 @@ const LOOKUP: Duration = Duration::from_secs(10);
 /// What is known of the addresses of all masters.
 pub(super) struct Addresses {
     masters: Vec<Known>,
+    /// Where our relay publishes.
+    relay: Option<SocketAddr>,
     answers: mpsc::Receiver<(MasterIndex, Vec<IpAddr>)>,
     _lookups: JoinSet<()>,
 }
@@ -52,6 +55,7 @@ impl Addresses {
         });
         Self {
             masters: masters.collect(),
+            relay: (config.sidecar.mode == Mode::Relay).then(|| config.sidecar.relay.publish()),
             answers,
             _lookups: lookups,
         }
@@ -96,11 +100,21 @@ impl Addresses {
     /// What the minion's connections are compared with.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |(index, known): (usize, &Known)| Endpoint {
-            master: MasterIndex(index),
+            of: Publisher::Master(MasterIndex(index)),
             publish_port: known.publish_port,
             addresses: known.named.iter().chain(&known.peers).copied().collect(),
         };
-        self.masters.iter().enumerate().map(endpoint).collect()
+        let relay = self.relay.map(|at| Endpoint {
+            of: Publisher::Relay,
+            publish_port: at.port(),
+            addresses: vec![at.ip()],
+        });
+        self.masters
+            .iter()
+            .enumerate()
+            .map(endpoint)
+            .chain(relay)
+            .collect()
     }
 }
 
@@ -134,6 +148,7 @@ mod tests {
         });
         Addresses {
             masters: masters.collect(),
+            relay: None,
             answers: mpsc::channel(1).1,
             _lookups: JoinSet::new(),
         }

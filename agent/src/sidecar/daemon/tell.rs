@@ -15,6 +15,7 @@ use crate::sidecar::hooks::Hooks;
 use crate::sidecar::http::Snapshot;
 use crate::sidecar::metrics::Metrics;
 use crate::sidecar::policy::{Decision, Policy, Standing};
+use crate::sidecar::relay::Seen;
 use crate::sidecar::report::Report;
 use crate::sidecar::settings::Settings;
 use crate::sidecar::systemd::Systemd;
@@ -136,6 +137,28 @@ impl Audience {
                 tracing::warn!(why, "restarting the minion");
                 change(Kind::Restart, why)
             }
+            Decision::Elected {
+                from,
+                to,
+                why,
+                planned,
+            } => {
+                let (from, to) = (from.and_then(|from| self.name(from)), self.name(*to));
+                if from.is_some() {
+                    self.metrics.switched();
+                }
+                match &from {
+                    None => tracing::info!(to, "the relay has elected its first master"),
+                    Some(from) if *planned => tracing::info!(from, to, why, "the relay moves the minion"),
+                    Some(from) => tracing::warn!(from, to, why, "the relay moves the minion"),
+                }
+                Change {
+                    master: to.clone(),
+                    from,
+                    to,
+                    ..change(Kind::Relay, why)
+                }
+            }
             Decision::FailedOver { from, to } => {
                 let (from, to) = (self.name(*from), self.name(*to));
                 tracing::info!(from, to, "the minion has another active master");
@@ -160,12 +183,16 @@ impl Audience {
     }
 
     /// Lays out what is known now for those who ask.
-    pub(super) fn publish(&mut self, policy: &Policy) {
+    pub(super) fn publish(&mut self, policy: &Policy, carried: Option<Seen>) {
         while self.events.try_join_next().is_some() {}
-        let report = policy.report(Instant::now(), SystemTime::now());
+        let report = policy.report(carried, Instant::now(), SystemTime::now());
         for master in &report.masters {
             self.metrics.set_up(&master.name, master.state == Standing::Up);
             self.metrics.set_active(&master.name, master.active);
+            if let Some(relay) = &report.relay {
+                self.metrics
+                    .set_elected(&master.name, relay.master.as_ref() == Some(&master.name));
+            }
         }
         self.systemd.status(&in_a_line(&report));
         let status = serde_json::to_vec_pretty(&report).unwrap_or_else(|error| {

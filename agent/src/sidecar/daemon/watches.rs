@@ -1,5 +1,6 @@
 //! The watches over all masters: started, restarted and kept, each with the number that policy knows its master by now.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,10 +10,20 @@ use tokio::time::Instant;
 use crate::config::{Config, MasterConfig};
 use crate::sidecar::facts::{Fact, MasterIndex, What};
 use crate::sidecar::policy::{Pace, Policy};
-use crate::sidecar::watch::{self as watching, Intervals};
+use crate::sidecar::relay::Way;
+use crate::sidecar::settings::Mode;
+use crate::sidecar::watch::{self as watching, Genuine, Intervals, Outlets};
 
 /// Facts of one master that may wait. Those that do not fit come again.
 const WAITING: usize = 64;
+
+/// Something from a watch.
+pub(super) enum News {
+    /// Something was learned.
+    Fact(Fact),
+    /// The master has published something (mode `relay`).
+    Publication(MasterIndex, Genuine),
+}
 
 /// All watches, in the order of the configuration.
 #[derive(Default)]
@@ -26,6 +37,9 @@ struct Watch {
     master: MasterConfig,
     started: Started,
     facts: mpsc::Receiver<Fact>,
+    publications: mpsc::Receiver<Genuine>,
+    /// Outlives a watch that is started anew.
+    genuine_at: watch::Sender<Option<SocketAddr>>,
     pace: watch::Sender<Pace>,
     last_fact: Instant,
     handle: watching::Handle,
@@ -39,8 +53,19 @@ struct Started {
 }
 
 impl Watch {
-    fn start(config: &Arc<Config>, index: MasterIndex, master: &MasterConfig) -> Self {
+    fn start(
+        config: &Arc<Config>,
+        index: MasterIndex,
+        master: &MasterConfig,
+        genuine_at: watch::Sender<Option<SocketAddr>>,
+    ) -> Self {
         let (told, facts) = mpsc::channel(WAITING);
+        let (outlet, publications) = mpsc::channel(WAITING);
+        let outlets = Outlets {
+            facts: told,
+            genuine_at: genuine_at.clone(),
+            publications: (config.sidecar.mode == Mode::Relay).then_some(outlet),
+        };
         let (pace, wanted) = watch::channel(Pace::Quick);
         let intervals = Intervals::from(&config.sidecar);
         Self {
@@ -49,8 +74,10 @@ impl Watch {
                 config: Arc::clone(config),
                 index,
             },
-            handle: watching::start(config, intervals, index, &told, wanted),
+            handle: watching::start(config, intervals, index, outlets, wanted),
             facts,
+            publications,
+            genuine_at,
             pace,
             last_fact: Instant::now(),
         }
@@ -64,6 +91,7 @@ impl Watch {
             && before.identity.public_key() == config.identity.public_key()
             && before.algorithms == config.algorithms
             && Intervals::from(&before.sidecar) == Intervals::from(&config.sidecar)
+            && (before.sidecar.mode == Mode::Relay) == (config.sidecar.mode == Mode::Relay)
     }
 }
 
@@ -76,22 +104,25 @@ impl Watches {
         for (index, master) in config.masters.iter().enumerate() {
             let same = |watch: &Option<Watch>| watch.as_ref().is_some_and(|watch| watch.master == *master);
             let former = before.iter().position(same);
-            let kept = former
-                .and_then(|former| before.get_mut(former)?.take())
-                .filter(|watch| watch.would_be_same(config, master));
-            self.watches
-                .push(kept.unwrap_or_else(|| Watch::start(config, MasterIndex(index), master)));
+            let watch = former.and_then(|former| before.get_mut(former)?.take());
+            self.watches.push(match watch {
+                Some(watch) if watch.would_be_same(config, master) => watch,
+                other => {
+                    let genuine_at = other.map(|watch| watch.genuine_at).unwrap_or_default();
+                    Watch::start(config, MasterIndex(index), master, genuine_at)
+                }
+            });
             masters.push((master.name.to_string(), former.map(MasterIndex)));
         }
         masters
     }
 
-    /// The next fact of any master. A watch that has failed is started anew meanwhile.
-    pub(super) async fn next(&mut self) -> Fact {
+    /// The next news of any master. A watch that has failed is started anew meanwhile.
+    pub(super) async fn next(&mut self) -> News {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Fact> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<News> {
         let count = self.watches.len();
         for turn in 0..count {
             let index = (self.first + turn) % count;
@@ -100,21 +131,34 @@ impl Watches {
             };
             while watch.handle.poll_failed(context).is_ready() {
                 let Started { config, index } = watch.started.clone();
-                *watch = Watch::start(&config, index, &watch.master.clone());
+                *watch = Watch::start(&config, index, &watch.master.clone(), watch.genuine_at.clone());
             }
             if let Poll::Ready(Some(fact)) = watch.facts.poll_recv(context) {
                 self.first = index + 1;
                 watch.last_fact = fact.at;
-                return Poll::Ready(Fact {
+                return Poll::Ready(News::Fact(Fact {
                     what: match fact.what {
                         What::Master(_, evidence) => What::Master(MasterIndex(index), evidence),
                         other => other,
                     },
                     ..fact
-                });
+                }));
+            }
+            if let Poll::Ready(Some(publication)) = watch.publications.poll_recv(context) {
+                self.first = index + 1;
+                return Poll::Ready(News::Publication(MasterIndex(index), publication));
             }
         }
         Poll::Pending
+    }
+
+    /// Where each master has proved to be genuine, last.
+    pub(super) fn ways(&self) -> Vec<Way> {
+        let way = |watch: &Watch| Way {
+            name: watch.master.name.to_string(),
+            genuine_at: watch.genuine_at.subscribe(),
+        };
+        self.watches.iter().map(way).collect()
     }
 
     /// Lets each watch ask as eagerly as policy wants it.

@@ -29,6 +29,10 @@ const LOOK: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(in crate::sidecar) struct Minion {
     pub(in crate::sidecar) local: Option<Local>,
+    /// The same as the kernel shows it: what is tied to our relay is tied to nobody there.
+    seen: Option<Local>,
+    /// The master that our relay has.
+    elected: Option<MasterIndex>,
     looked_at: Option<Instant>,
     /// Since when it has hung on the masters of [`Local::tied_to`].
     pub(in crate::sidecar) tied_since: Instant,
@@ -128,6 +132,8 @@ impl Minion {
     pub(super) fn new(masters: usize, now: Instant, seed: u64) -> Self {
         Self {
             local: None,
+            seen: None,
+            elected: None,
             looked_at: None,
             tied_since: now,
             runs_since: now,
@@ -136,10 +142,28 @@ impl Minion {
         }
     }
 
-    /// The kernel was asked again.
-    pub(super) fn looked(&mut self, local: &Local, at: Instant) {
-        let before = self.local.replace(local.clone());
+    /// The kernel was asked again. What is connected to our relay hangs on the elected master.
+    pub(super) fn looked(&mut self, local: &Local, elected: Option<MasterIndex>, at: Instant) {
         self.looked_at = Some(at);
+        self.seen = Some(local.clone());
+        self.is_carried_to(elected, at);
+    }
+
+    /// The relay has this master, from now on.
+    pub(super) fn is_carried_to(&mut self, elected: Option<MasterIndex>, at: Instant) {
+        self.elected = elected;
+        let Some(mut local) = self.seen.clone() else {
+            return;
+        };
+        if let Some(elected) = elected.filter(|elected| local.relayed && !local.tied_to.contains(elected)) {
+            local.tied_to.push(elected);
+            local.tied_to.sort_unstable();
+        }
+        self.hangs_on(&local, at);
+    }
+
+    fn hangs_on(&mut self, local: &Local, at: Instant) {
+        let before = self.local.replace(local.clone());
         if before.as_ref() == Some(local) {
             return;
         }
@@ -197,6 +221,17 @@ impl Minion {
         rounds.due = Some(at + if is_good { periodic } else { retry(rounds.in_vain) });
     }
 
+    /// Whether it runs and is connected to some master.
+    pub(super) fn is_connected(&self) -> bool {
+        self.local.as_ref().is_some_and(|local| !local.tied_to.is_empty())
+    }
+
+    /// Whether a round trip through this master ended without an answer since.
+    pub(super) fn in_vain_since(&self, master: MasterIndex, since: Instant) -> bool {
+        let last = self.rounds(master).and_then(|rounds| rounds.last.as_ref());
+        last.is_some_and(|(at, end)| *at > since && matches!(end, RoundTrip::Silent | RoundTrip::Failed(_)))
+    }
+
     /// Which masters one can work through now: where that has just begun, all has to be proven anew.
     pub(super) fn usable(&mut self, masters: &[Master], now: Instant) {
         for (master, rounds) in masters.iter().zip(&mut self.rounds) {
@@ -242,7 +277,7 @@ impl Minion {
                 .filter(|_| is_there)
                 .collect();
         }
-        let all: Vec<MasterIndex> = (0..self.rounds.len()).map(MasterIndex).filter(usable).collect();
+        let all: Vec<MasterIndex> = self.anywhere().into_iter().filter(usable).collect();
         match self.newest_answer(&all, settings, now) {
             Some(active) => vec![active.master],
             None => all,
@@ -265,6 +300,10 @@ impl Minion {
         }
         if local.tied_to.is_empty() {
             return Readiness::not(match local.strangers.as_slice() {
+                [] if local.relayed => {
+                    "the minion is connected to the relay, which has no master yet: none has been up"
+                        .to_owned()
+                }
                 [] => "the minion is connected to no master".to_owned(),
                 [stranger, ..] => {
                     format!("the minion is connected to {stranger}, which is no address of a master")
@@ -315,12 +354,19 @@ impl Minion {
 
     /// What only round trips can tell.
     fn unseen(&self, masters: &[Master], unknown: &str, settings: &Settings, now: Instant) -> Readiness {
-        let all: Vec<MasterIndex> = (0..masters.len()).map(MasterIndex).collect();
-        match self.newest_answer(&all, settings, now) {
+        match self.newest_answer(&self.anywhere(), settings, now) {
             Some(active) => self.answered(active, masters),
             None => Readiness::not(format!(
                 "the minion answered through no master, and its connections cannot be seen: {unknown}"
             )),
+        }
+    }
+
+    /// Where a minion may be whose connections cannot be seen: where our relay has it, or anywhere.
+    fn anywhere(&self) -> Vec<MasterIndex> {
+        match self.elected {
+            Some(elected) => vec![elected],
+            None => (0..self.rounds.len()).map(MasterIndex).collect(),
         }
     }
 
@@ -407,13 +453,14 @@ impl Minion {
         let mut old: Vec<Option<Rounds>> = self.rounds.drain(..).map(Some).collect();
         let take = |index: &Option<MasterIndex>| old.get_mut(index.as_ref()?.0)?.take();
         self.rounds = former.iter().map(take).map(Option::unwrap_or_default).collect();
-        let Some(local) = &mut self.local else { return };
         let new = |old: &MasterIndex| former.iter().position(|index| index.as_ref() == Some(old));
-        let tied: Vec<MasterIndex> = local.tied_to.iter().filter_map(new).map(MasterIndex).collect();
-        if tied.len() < local.tied_to.len() {
-            self.tied_since = now;
+        for local in [&mut self.local, &mut self.seen].into_iter().flatten() {
+            let tied: Vec<MasterIndex> = local.tied_to.iter().filter_map(new).map(MasterIndex).collect();
+            if tied.len() < local.tied_to.len() {
+                self.tied_since = now;
+            }
+            local.tied_to = tied;
         }
-        local.tied_to = tied;
     }
 }
 

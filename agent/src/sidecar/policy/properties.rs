@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::simulator::{Event, Habits, Truth, World};
 use super::{Decision, Standing};
 use crate::sidecar::facts::{Evidence, Line, MasterIndex, What};
-use crate::sidecar::settings::{Mode, Settings};
+use crate::sidecar::settings::{Election, Mode, Settings};
 use crate::state::State;
 
 /// By then the last change is through: the slowest is a key that was accepted after tries 30 s apart, then a calm of 60 s.
@@ -53,10 +53,16 @@ fn habits() -> impl Strategy<Value = Habits> {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    let mode = prop_oneof![Just(Mode::Observe), Just(Mode::Restart)];
-    (mode, 1..4_u32, 1..4_u32, 1..4_u32, 15..300_u64).prop_map(
-        |(mode, heartbeat_misses, verify_misses, rise, backoff)| Settings {
+    let mode = prop_oneof![Just(Mode::Observe), Just(Mode::Restart), Just(Mode::Relay)];
+    let policy = prop_oneof![
+        Just(Election::Sticky),
+        Just(Election::Prefer),
+        Just(Election::Random)
+    ];
+    (mode, policy, 1..4_u32, 1..4_u32, 1..4_u32, 15..300_u64).prop_map(
+        |(mode, policy, heartbeat_misses, verify_misses, rise, backoff)| Settings {
             mode,
+            policy,
             heartbeat_misses,
             verify_misses,
             rise,
@@ -279,6 +285,11 @@ fn check_evidence(world: &World) -> Result<Vec<Observer>, TestCaseError> {
                     prop_assert!(answered[active.0], "{} ms: ready without a round trip", at);
                 }
             }
+            Event::Decision(Decision::Elected { to, .. }) => {
+                prop_assert_eq!(settings.mode, Mode::Relay);
+                prop_assert_eq!(standings[to.0], Standing::Up, "{} ms: elected, not up", at);
+                prop_assert!(proof_given(&observers[to.0]), "{} ms: elected without proof", at);
+            }
             Event::Decision(Decision::RestartMinion { .. }) => {
                 prop_assert_eq!(settings.mode, Mode::Restart);
                 let is_up = |index: usize| standings[index] == Standing::Up;
@@ -338,6 +349,25 @@ fn transitions(world: &World) -> Vec<(u64, usize, Standing)> {
     world.log.iter().filter_map(change).collect()
 }
 
+/// In the end the relay has a master that is up, if there is one; and it went no further than masters fell.
+fn check_elections(world: &World, history: &History) -> Result<(), TestCaseError> {
+    if world.settings.mode != Mode::Relay {
+        return Ok(());
+    }
+    let is_up = |index: &MasterIndex| world.policy.standing(*index) == Standing::Up;
+    if world.policy.masters().any(|index| is_up(&index)) {
+        prop_assert!(world.policy.elected().is_some_and(|elected| is_up(&elected)));
+    }
+    let elections = world
+        .log
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::Decision(Decision::Elected { .. })));
+    // The first; one away from and one back to a master for each of its changes.
+    let most = 1 + 2 * (history.changes.len() + 2);
+    prop_assert!(elections.count() <= most);
+    Ok(())
+}
+
 /// A change of a master leads to its new state in a few steps.
 fn check_noise(world: &World, history: &History) -> Result<(), TestCaseError> {
     for index in 0..2 {
@@ -389,6 +419,7 @@ proptest! {
         check_bounds(&world, &observers)?;
         check_restarts(&world)?;
         check_noise(&world, &history)?;
+        check_elections(&world, &history)?;
     }
 }
 
@@ -523,7 +554,7 @@ proptest! {
         });
         let restart = restart.expect("a restart") - at;
         prop_assert!((10_000..=23_000).contains(&restart), "after {restart} ms");
-        let report = world.policy.report(world.at(), std::time::SystemTime::now());
+        let report = world.policy.report(None, world.at(), std::time::SystemTime::now());
         let last = report.last_restart.unwrap();
         prop_assert_eq!(last.result, "helped");
         prop_assert_eq!(last.master, Some(format!("salt{}", 2 - tied)));

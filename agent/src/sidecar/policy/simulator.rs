@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Decision, Pace, Policy, Standing};
 use crate::sidecar::facts::{Evidence, Fact, Line, Local, MasterIndex, RoundTrip, What};
-use crate::sidecar::settings::Settings;
+use crate::sidecar::settings::{Mode, Settings};
 use crate::state::{State, Verdict};
 
 /// The grain of time, in milliseconds.
@@ -358,7 +358,18 @@ impl World {
         self.evidence(master, answer);
     }
 
+    /// Whether the minion has our relay instead of a master.
+    fn relayed(&self) -> bool {
+        self.settings.mode == Mode::Relay
+    }
+
     fn minion(&mut self) {
+        if self.relayed() {
+            if self.look_at <= self.now {
+                self.look();
+            }
+            return;
+        }
         if self.restarted_at.take_if(|at| *at <= self.now).is_some() {
             if self.habits.restarts {
                 self.pid += 10;
@@ -397,6 +408,7 @@ impl World {
             Local {
                 processes: vec![self.pid, child],
                 tied_to: self.tied.map(MasterIndex).into_iter().collect(),
+                relayed: self.relayed(),
                 strangers: Vec::new(),
                 unknown: None,
             }
@@ -446,6 +458,7 @@ impl World {
         for decision in decisions {
             match &decision {
                 Decision::RoundTrip(master) => self.begin_round_trip(master.0),
+                Decision::Elected { .. } => self.deaf_until = self.now + self.habits.deaf_for,
                 Decision::RestartMinion { .. } => {
                     assert!(self.restarted_at.is_none());
                     self.restarted_at = Some(self.now + 500);
@@ -469,7 +482,9 @@ impl World {
         self.jobs += 1;
         let jid = Jid::parse(&format!("20261121{:012}", self.jobs)).unwrap();
         let truth = self.truth(master);
-        let hears = self.tied == Some(master) && self.now >= self.deaf_until;
+        let carried = self.policy.elected().filter(|_| self.relayed());
+        let tied = carried.map(|elected| elected.0).or(self.tied);
+        let hears = tied == Some(master) && self.now >= self.deaf_until;
         let after = Duration::from_millis(80);
         let (takes, end) = match (truth.works(), self.habits.permitted) {
             (true, true) if hears => (80, RoundTrip::Answered { jid, after }),

@@ -1,5 +1,6 @@
 //! The rules one by one, each on a history of a few facts.
 
+mod elections;
 mod masters;
 mod readiness;
 mod restarts;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::publication::{PublicationError, Publications, Signatures};
+use proto::message::Value;
+use proto::publication::{Publication, PublicationError, Publications, Signatures};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Shared;
 use super::bucket::Bucket;
 use super::teller::Teller;
+use super::{Genuine, Shared};
 use crate::sidecar::facts::Evidence;
 use crate::state::{State, Verdict};
 
@@ -33,10 +35,12 @@ pub(super) struct Judge {
     sign_in_from: Instant,
     spacing: Duration,
     bucket: Bucket,
+    /// Where the genuine ones go to.
+    outlet: Option<mpsc::Sender<Genuine>>,
 }
 
 impl Judge {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, outlet: Option<mpsc::Sender<Genuine>>) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -45,7 +49,13 @@ impl Judge {
             sign_in_from: now,
             spacing: NEXT_SIGN_IN,
             bucket: Bucket::new(now),
+            outlet,
         }
+    }
+
+    /// Whether somebody gets the genuine ones.
+    pub(super) fn hands_out(&self) -> bool {
+        self.outlet.is_some()
     }
 
     /// Whether there are keys to judge with.
@@ -64,9 +74,10 @@ impl Judge {
         }
         for frames in std::mem::take(&mut self.held) {
             match self.open(&frames) {
-                Some(Ok(())) => {
+                Some(Ok(publication)) => {
                     (self.sign_in_from, self.spacing) = (Instant::now(), NEXT_SIGN_IN);
                     teller.tell(Evidence::Publication);
+                    self.hand_out(frames, &publication);
                 }
                 Some(Err(error)) => self.forged(&error, teller)?,
                 None => {}
@@ -82,8 +93,9 @@ impl Judge {
     pub(super) fn hear(&mut self, frames: Vec<Vec<u8>>, teller: &mut Teller) -> Result<(), Verdict> {
         match self.open(&frames) {
             None => Ok(()),
-            Some(Ok(())) => {
+            Some(Ok(publication)) => {
                 teller.tell(Evidence::Publication);
+                self.hand_out(frames, &publication);
                 Ok(())
             }
             // The signature was good.
@@ -97,9 +109,21 @@ impl Judge {
         self.held.clear();
     }
 
-    fn open(&mut self, frames: &[Vec<u8>]) -> Option<Result<(), PublicationError>> {
+    fn open(&mut self, frames: &[Vec<u8>]) -> Option<Result<Publication, PublicationError>> {
         let publications = self.publications.as_mut()?;
-        Some(publications.open(frames).map(drop))
+        Some(publications.open(frames))
+    }
+
+    fn hand_out(&self, frames: Vec<Vec<u8>>, publication: &Publication) {
+        let Some(outlet) = &self.outlet else { return };
+        let function = publication.load.get("fun").and_then(Value::as_bytes);
+        let genuine = Genuine {
+            frames: Arc::new(frames),
+            is_ping: function == Some(b"test.ping"),
+        };
+        if outlet.try_send(genuine).is_err() {
+            tracing::warn!(jid = %publication.jid, "a publication was lost: too many wait to be handed out");
+        }
     }
 
     /// Keeps it until there are new keys, if some may be asked for or are on their way.

@@ -7,21 +7,23 @@ use std::time::Duration;
 use proto::net::{Channel, NetError, Resolved};
 use proto::publication::topics;
 use proto::zmtp::Event;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
 use super::backoff::Backoff;
 use super::dial::{self, verdict};
 use super::heart::Heart;
 use super::judge::Judge;
 use super::teller::Teller;
+use super::{Genuine, Shared};
 use crate::config::MasterConfig;
 use crate::sidecar::facts::{Evidence, Line};
 use crate::state::Verdict;
 
 /// The longest publication that is taken once the master has signed in. They carry arguments, not returns.
 const LONGEST: usize = 8 << 20;
+/// The same where they are handed out to a minion, which has no limit of its own.
+const LONGEST_CARRIED: usize = 64 << 20;
 /// Most of what has arrived that is heard before a heartbeat is judged.
 const HEARD_AT_ONCE: usize = 64;
 /// How long subscribing may take.
@@ -52,11 +54,15 @@ impl From<NetError> for End {
 }
 
 impl PublishLine {
-    pub(super) fn new(shared: Arc<Shared>, teller: Teller) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        teller: Teller,
+        publications: Option<mpsc::Sender<Genuine>>,
+    ) -> Self {
         Self {
             teller,
             backoff: Backoff::default(),
-            judge: Judge::new(Arc::clone(&shared)),
+            judge: Judge::new(Arc::clone(&shared), publications),
             genuine_at: shared.genuine_at.subscribe(),
             shared,
         }
@@ -146,7 +152,11 @@ impl PublishLine {
                     self.judge.renew(&mut self.teller).map_err(End::Fault)?;
                     if self.judge.has_keys() {
                         // Each publication is verified before it is believed, but it must fit to be read.
-                        channel.set_message_limit(LONGEST);
+                        channel.set_message_limit(if self.judge.hands_out() {
+                            LONGEST_CARRIED
+                        } else {
+                            LONGEST
+                        });
                     }
                 }
                 () = elsewhere(&mut self.genuine_at, peer) => return Err(End::Elsewhere),

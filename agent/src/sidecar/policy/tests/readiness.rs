@@ -98,7 +98,7 @@ fn where_round_trips_are_not_permitted_the_connection_is_all_that_is_known() {
     ));
     let active = course.policy.readiness().active.clone().unwrap();
     assert_eq!((active.master, active.proof), (TWO, ActiveProof::Connection));
-    let report = course.policy.report(course.at(), SystemTime::now());
+    let report = course.policy.report(None, course.at(), SystemTime::now());
     assert_eq!(report.active.unwrap().proof, "connection");
     assert_eq!(
         report.why,
@@ -247,7 +247,7 @@ fn a_round_trip_that_a_reload_gave_up_is_made_again_soon() {
 fn the_report_has_its_shape() {
     let course = Course::ready(Mode::Observe);
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let report = serde_json::to_value(course.policy.report(course.at(), wall)).unwrap();
+    let report = serde_json::to_value(course.policy.report(None, course.at(), wall)).unwrap();
     assert_eq!(report["at"], "2027-01-15T08:00:00.000Z");
     assert_eq!(report["ready"], true);
     assert_eq!(report["mode"], "observe");

@@ -32,7 +32,7 @@ fn a_minion_that_hangs_on_a_dead_master_is_restarted_once_per_backoff() {
     };
     assert!((10_750..=11_750).contains(&(first - from)), "{restarts:?}");
     assert!(second - first >= 300_000, "{restarts:?}");
-    let report = course.policy.report(course.at(), SystemTime::now());
+    let report = course.policy.report(None, course.at(), SystemTime::now());
     assert_eq!(report.restarts, 2);
     let last = report.last_restart.unwrap();
     assert!(
@@ -120,7 +120,7 @@ fn a_minion_without_a_connection_is_given_a_minute_after_it_started() {
 #[test]
 fn what_became_of_a_restart_is_in_the_report() {
     let result = |course: &Course| {
-        let report = course.policy.report(course.at(), SystemTime::now());
+        let report = course.policy.report(None, course.at(), SystemTime::now());
         report.last_restart.unwrap().result
     };
     let mut course = Course::ready(Mode::Restart);

@@ -1,0 +1,478 @@
+//! Which master the relay carries the minion's messages to. The rules stand in [`super`].
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::IteratorRandom as _;
+use tokio::time::Instant;
+
+use super::Decision;
+use super::master::Master;
+use super::minion::{Minion, Readiness};
+use super::standing::Standing;
+use crate::sidecar::control::{self, Done};
+use crate::sidecar::facts::MasterIndex;
+use crate::sidecar::settings::{self, Mode, Settings};
+
+/// How long the first election waits for masters of which nothing is known yet.
+const FIRST: Duration = Duration::from_secs(2);
+/// How long a master that is preferred must have been up without a break before it gets the minion back.
+const HOLD_DOWN: Duration = Duration::from_secs(60);
+/// After a move that was taken back, nothing moves by itself for so long.
+const REST: Duration = Duration::from_secs(300);
+/// How long the minion may take to answer through the master that it was moved to.
+const PROOF: Duration = Duration::from_secs(12);
+/// Before a planned move, for so long nobody is led to the old master any more, and those who were get their jobs through.
+const CLOSING: Duration = Duration::from_millis(120);
+
+/// The elected master, and how it came to be.
+#[derive(Debug)]
+pub(in crate::sidecar) struct Election {
+    /// Nothing: no master has been up yet.
+    pub(in crate::sidecar) elected: Option<MasterIndex>,
+    pub(in crate::sidecar) since: Instant,
+    pub(in crate::sidecar) why: String,
+    /// Masters that get no minion as long as another one is up.
+    pub(in crate::sidecar) drained: BTreeSet<MasterIndex>,
+    pub(in crate::sidecar) switches: u64,
+    pub(in crate::sidecar) last: Option<Switch>,
+    began: Instant,
+    /// A master that is preferred to the elected one, and since when it has been up.
+    preferred: Option<(MasterIndex, Instant)>,
+    /// A planned move that is about to be made.
+    closing: Option<Closing>,
+    /// No move of our own before this.
+    rests_until: Instant,
+    random: StdRng,
+}
+
+/// A planned move that is about to be made.
+#[derive(Debug)]
+struct Closing {
+    to: MasterIndex,
+    at: Instant,
+    why: String,
+}
+
+/// A change of the elected master.
+#[derive(Debug)]
+pub(in crate::sidecar) struct Switch {
+    pub(in crate::sidecar) at: Instant,
+    pub(in crate::sidecar) from: MasterIndex,
+    pub(in crate::sidecar) to: MasterIndex,
+    pub(in crate::sidecar) why: String,
+    /// The old master was up.
+    pub(in crate::sidecar) planned: bool,
+    pub(in crate::sidecar) outcome: Outcome,
+    /// Jobs reached the minion before.
+    was_ready: bool,
+}
+
+/// What a switch has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sidecar) enum Outcome {
+    /// It is not known yet.
+    Pending,
+    /// Jobs reach the minion through the new master, so long after the switch.
+    Proven(Duration),
+    /// The minion did not answer through the new master, and got the old one back.
+    TakenBack(String),
+    /// Another switch came first.
+    Overtaken,
+}
+
+/// Why a master is not moved to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MoveError {
+    /// There is no relay.
+    #[error("the sidecar is not in mode relay: set `mode: relay`, see `saltfo setup relay`")]
+    NoRelay,
+    /// No master has that name.
+    #[error("no master has the name {0}")]
+    Unknown(String),
+    /// It is where we are.
+    #[error("{0} has the minion already")]
+    There(String),
+    /// The master cannot take the minion.
+    #[error("the minion cannot be moved to {0}")]
+    NotUp(String),
+    /// There is no other one.
+    #[error("no other master is up")]
+    NoOther,
+}
+
+/// What became of an order.
+#[derive(Debug, PartialEq)]
+pub enum Moved {
+    /// It is not known yet.
+    Pending,
+    /// This.
+    Ended(Box<Done>),
+}
+
+impl Election {
+    pub(super) fn new(now: Instant, seed: u64) -> Self {
+        Self {
+            elected: None,
+            since: now,
+            why: "no master has been up yet".to_owned(),
+            drained: BTreeSet::new(),
+            switches: 0,
+            last: None,
+            began: now,
+            preferred: None,
+            closing: None,
+            rests_until: now,
+            random: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Elects, if there is a reason to. `readiness` and `minion` tell what became of the last time.
+    pub(super) fn settle(
+        &mut self,
+        masters: &[Master],
+        minion: &Minion,
+        readiness: &Readiness,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Decision> {
+        if settings.mode != Mode::Relay {
+            (self.elected, self.closing) = (None, None);
+            return None;
+        }
+        let Some(elected) = self.elected else {
+            return self.first(masters, settings, now);
+        };
+        if let Some(back) = self.judge(masters, minion, readiness, now) {
+            return Some(back);
+        }
+        if masters
+            .get(elected.0)
+            .is_some_and(|master| master.standing == Standing::Up)
+        {
+            return self.better(elected, masters, readiness, settings, now);
+        }
+        self.closing = None;
+        let to = self.pick(Some(elected), masters, settings)?;
+        Some(self.switch(elected, to, trouble(masters, elected), false, readiness, now))
+    }
+
+    /// The first election waits a little, so that it is not a question of who answers first.
+    fn first(&mut self, masters: &[Master], settings: &Settings, now: Instant) -> Option<Decision> {
+        let all_known = masters.iter().all(|master| master.standing != Standing::Unknown);
+        if !all_known && now < self.began + FIRST {
+            return None;
+        }
+        let to = self.pick(None, masters, settings)?;
+        self.elected = Some(to);
+        self.since = now;
+        self.why = "the first that was elected".to_owned();
+        Some(Decision::Elected {
+            from: None,
+            to,
+            why: self.why.clone(),
+            planned: true,
+        })
+    }
+
+    /// The elected master is up: whether another one is to have the minion all the same.
+    fn better(
+        &mut self,
+        elected: MasterIndex,
+        masters: &[Master],
+        readiness: &Readiness,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Decision> {
+        if let Some(closing) = self.closing.take() {
+            if !is_usable(masters, closing.to) {
+                self.why = format!("a move was given up: {}", trouble(masters, closing.to));
+                return None;
+            }
+            if now < closing.at {
+                self.closing = Some(closing);
+                return None;
+            }
+            return Some(self.switch(elected, closing.to, closing.why, true, readiness, now));
+        }
+        if now < self.rests_until {
+            return None;
+        }
+        if self.drained.contains(&elected) {
+            let to = self.pick(Some(elected), masters, settings)?;
+            if self.drained.contains(&to) {
+                return None;
+            }
+            self.close(to, "it is drained".to_owned(), now);
+            return None;
+        }
+        if settings.policy != settings::Election::Prefer {
+            return None;
+        }
+        let candidate = self
+            .pick(None, masters, settings)
+            .filter(|candidate| *candidate < elected);
+        self.preferred = match (candidate, self.preferred) {
+            (Some(candidate), Some(before)) if before.0 == candidate => Some(before),
+            (candidate, _) => candidate.map(|candidate| (candidate, now)),
+        };
+        let (to, _) = self.preferred.filter(|(_, since)| now >= *since + HOLD_DOWN)?;
+        self.close(to, "the preferred master is up again".to_owned(), now);
+        None
+    }
+
+    /// An order to move: to this master, or to any other.
+    pub(super) fn order(
+        &mut self,
+        to: Option<MasterIndex>,
+        masters: &[Master],
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(), MoveError> {
+        if settings.mode != Mode::Relay {
+            return Err(MoveError::NoRelay);
+        }
+        let name = |index: MasterIndex| masters.get(index.0).map_or_else(String::new, |m| m.name.clone());
+        let elected = self.elected.ok_or(MoveError::NoOther)?;
+        let to = match to {
+            Some(to) if to == elected => return Err(MoveError::There(name(to))),
+            Some(to) if !is_usable(masters, to) => return Err(MoveError::NotUp(trouble(masters, to))),
+            Some(to) => to,
+            None => self
+                .pick(Some(elected), masters, settings)
+                .ok_or(MoveError::NoOther)?,
+        };
+        self.drained.remove(&to);
+        // Who orders a move does not want it undone by the next look at who is preferred.
+        self.preferred = None;
+        self.rests_until = now + REST;
+        self.close(to, "it was asked for".to_owned(), now);
+        Ok(())
+    }
+
+    /// Takes a master out of the election, or back into it.
+    pub(super) fn drain(
+        &mut self,
+        master: MasterIndex,
+        drained: bool,
+        settings: &Settings,
+    ) -> Result<(), MoveError> {
+        if settings.mode != Mode::Relay {
+            return Err(MoveError::NoRelay);
+        }
+        if drained {
+            self.drained.insert(master);
+            self.rests_until = self.began;
+        } else {
+            self.drained.remove(&master);
+        }
+        Ok(())
+    }
+
+    /// What became of an order that was given then.
+    pub(super) fn moved_since(&self, since: Instant, masters: &[Master], now: Instant) -> Moved {
+        let name = |index: MasterIndex| masters.get(index.0).map(|master| master.name.clone());
+        let done = |result, why: &str| Done {
+            result,
+            from: None,
+            to: self.elected.and_then(name),
+            after_ms: None,
+            why: why.to_owned(),
+        };
+        if self.closing.is_some() {
+            return Moved::Pending;
+        }
+        let Some(last) = self.last.as_ref().filter(|last| last.at >= since) else {
+            let why = match self.elected {
+                Some(elected) if self.drained.contains(&elected) => {
+                    "it keeps the minion: no other master is up".to_owned()
+                }
+                _ => self.why.clone(),
+            };
+            return Moved::Ended(Box::new(done(control::Outcome::Noted, &why)));
+        };
+        let (result, why) = match &last.outcome {
+            Outcome::Pending if last.was_ready && now < last.at + PROOF + PROOF => return Moved::Pending,
+            Outcome::Pending => (
+                control::Outcome::Unproven,
+                "jobs do not reach the minion, or it is not known that they do",
+            ),
+            Outcome::Proven(_) => (control::Outcome::Moved, last.why.as_str()),
+            Outcome::TakenBack(why) => (control::Outcome::TakenBack, why.as_str()),
+            Outcome::Overtaken => (control::Outcome::Unproven, "another switch came at once"),
+        };
+        let after = match &last.outcome {
+            Outcome::Proven(after) => Some(after.as_secs_f64() * 1e3),
+            _ => None,
+        };
+        Moved::Ended(Box::new(Done {
+            from: name(last.from),
+            after_ms: after,
+            ..done(result, why)
+        }))
+    }
+
+    /// Whether the relay hands out a publication of this master. While a move is about to be made a `test.ping` is not: nobody is led
+    /// to a master that the minion is about to leave. Who asked asks again, and finds it where it is then.
+    pub(super) fn carries(&self, master: MasterIndex, is_ping: bool) -> bool {
+        self.elected == Some(master) && !(is_ping && self.closing.is_some())
+    }
+
+    fn close(&mut self, to: MasterIndex, why: String, now: Instant) {
+        self.closing = Some(Closing {
+            to,
+            at: now + CLOSING,
+            why,
+        });
+    }
+
+    fn switch(
+        &mut self,
+        from: MasterIndex,
+        to: MasterIndex,
+        why: String,
+        planned: bool,
+        readiness: &Readiness,
+        now: Instant,
+    ) -> Decision {
+        if let Some(last) = &mut self.last
+            && last.outcome == Outcome::Pending
+        {
+            last.outcome = Outcome::Overtaken;
+        }
+        self.elected = Some(to);
+        self.since = now;
+        self.why.clone_from(&why);
+        self.preferred = None;
+        self.switches = self.switches.saturating_add(1);
+        self.last = Some(Switch {
+            at: now,
+            from,
+            to,
+            why: why.clone(),
+            planned,
+            outcome: Outcome::Pending,
+            was_ready: readiness.is_ready(),
+        });
+        Decision::Elected {
+            from: Some(from),
+            to,
+            why,
+            planned,
+        }
+    }
+
+    /// What became of the last switch; the way back, if a planned one lost the minion.
+    fn judge(
+        &mut self,
+        masters: &[Master],
+        minion: &Minion,
+        readiness: &Readiness,
+        now: Instant,
+    ) -> Option<Decision> {
+        let last = self
+            .last
+            .as_mut()
+            .filter(|last| last.outcome == Outcome::Pending)?;
+        if readiness.master() == Some(last.to) {
+            last.outcome = Outcome::Proven(now.saturating_duration_since(last.at));
+            return None;
+        }
+        let is_back = |index: MasterIndex| is_usable(masters, index);
+        if !last.planned || !last.was_ready || !minion.is_connected() || !is_back(last.from) {
+            return None;
+        }
+        let in_vain = minion.in_vain_since(last.to, last.at);
+        if !in_vain && now < last.at + PROOF {
+            return None;
+        }
+        let (from, to) = (last.to, last.from);
+        let why = format!("the minion was moved and did not answer there: {}", readiness.why);
+        last.outcome = Outcome::TakenBack(readiness.why.clone());
+        self.elected = Some(to);
+        self.since = now;
+        self.why.clone_from(&why);
+        self.rests_until = now + REST;
+        self.drained.remove(&to);
+        Some(Decision::Elected {
+            from: Some(from),
+            to,
+            why,
+            planned: true,
+        })
+    }
+
+    /// Who gets the minion, of those that are up; a drained one only if there is no other.
+    fn pick(
+        &mut self,
+        except: Option<MasterIndex>,
+        masters: &[Master],
+        settings: &Settings,
+    ) -> Option<MasterIndex> {
+        let up = || {
+            (0..masters.len())
+                .map(MasterIndex)
+                .filter(|index| Some(*index) != except && is_usable(masters, *index))
+        };
+        let has_other = up().any(|index| !self.drained.contains(&index));
+        let drained = &self.drained;
+        let mut candidates = up().filter(|index| !has_other || !drained.contains(index));
+        match settings.policy {
+            settings::Election::Sticky | settings::Election::Prefer => candidates.next(),
+            settings::Election::Random => candidates.choose(&mut self.random),
+        }
+    }
+
+    /// When something may change although nothing new is learned.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let first = self.elected.is_none().then(|| self.began + FIRST);
+        let proof = self.last.as_ref().map(|last| last.at + PROOF);
+        [
+            first,
+            self.closing.as_ref().map(|closing| closing.at),
+            self.preferred.map(|(_, since)| since + HOLD_DOWN),
+            proof,
+            Some(self.rests_until),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The masters are others now.
+    pub(super) fn renumber(&mut self, former: &[Option<MasterIndex>], now: Instant) {
+        let new = |old: MasterIndex| {
+            former
+                .iter()
+                .position(|index| *index == Some(old))
+                .map(MasterIndex)
+        };
+        let before = self.elected.take();
+        self.elected = before.and_then(new);
+        if before.is_some() && self.elected.is_none() {
+            (self.since, self.began) = (now, now);
+            "the elected master is not in the configuration any more".clone_into(&mut self.why);
+        }
+        self.drained = std::mem::take(&mut self.drained)
+            .into_iter()
+            .filter_map(new)
+            .collect();
+        self.last = self.last.take().and_then(|last| {
+            Some(Switch {
+                from: new(last.from)?,
+                to: new(last.to)?,
+                ..last
+            })
+        });
+        (self.closing, self.preferred) = (None, None);
+    }
+}
+
+fn trouble(masters: &[Master], index: MasterIndex) -> String {
+    masters.get(index.0).map_or_else(String::new, Master::trouble)
+}
+
+fn is_usable(masters: &[Master], index: MasterIndex) -> bool {
+    masters.get(index.0).is_some_and(Master::is_usable)
+}

@@ -1,0 +1,236 @@
+//! Which master the relay has, and what became of a switch.
+
+use std::time::SystemTime;
+
+use super::super::{Decision, MoveError};
+use super::{Course, ONE, TWO, local};
+use crate::sidecar::facts::{Local, MasterIndex, RoundTrip, What};
+use crate::sidecar::settings::{Election, Mode, Settings};
+
+impl Course {
+    /// A relay over two masters that are up; jobs reach the minion through the first.
+    fn relay(policy: Election) -> Self {
+        let mut course = Self::new(Settings {
+            mode: Mode::Relay,
+            policy,
+            ..Settings::default()
+        });
+        for master in [ONE, TWO] {
+            course.stands(master);
+            course.verified(master);
+        }
+        course.relayed();
+        course.pass(2_000);
+        if let Some(elected) = course.policy.elected() {
+            course.answered(elected);
+        }
+        assert!(
+            course.policy.readiness().is_ready(),
+            "{:?}",
+            course.policy.readiness()
+        );
+        course
+    }
+
+    fn relayed(&mut self) {
+        self.learn(What::Minion(Local {
+            relayed: true,
+            ..local(&[])
+        }));
+    }
+
+    /// As `well`, and the minion is looked at.
+    fn relayed_well(&mut self, milliseconds: u64, silent: &[MasterIndex]) {
+        let end = self.now + milliseconds;
+        while self.now < end {
+            self.well(1_000, silent);
+            self.relayed();
+        }
+    }
+
+    fn elections(&self) -> Vec<(u64, Option<MasterIndex>, MasterIndex, bool)> {
+        let election = |(at, decision): &(u64, Decision)| match decision {
+            Decision::Elected {
+                from, to, planned, ..
+            } => Some((*at, *from, *to, *planned)),
+            _ => None,
+        };
+        self.told.iter().filter_map(election).collect()
+    }
+
+    fn last_result(&self) -> String {
+        let report = self.policy.report(None, self.at(), SystemTime::now());
+        report.relay.unwrap().last_switch.unwrap().result.to_owned()
+    }
+}
+
+#[test]
+fn the_first_of_the_list_is_elected_and_what_is_tied_to_the_relay_is_tied_to_it() {
+    let course = Course::relay(Election::Sticky);
+    assert_eq!(course.elections(), [(0, None, ONE, true)]);
+    let report = course.policy.report(None, course.at(), SystemTime::now());
+    assert_eq!(report.minion.tied_to, ["salt1"]);
+    assert_eq!(report.active.unwrap().name, "salt1");
+    let relay = report.relay.unwrap();
+    assert_eq!(
+        (relay.master.as_deref(), relay.minion_connected),
+        (Some("salt1"), Some(true))
+    );
+}
+
+#[test]
+fn a_master_that_nothing_is_known_of_is_waited_for_but_not_for_long() {
+    let mut course = Course::new(Settings {
+        mode: Mode::Relay,
+        ..Settings::default()
+    });
+    course.stands(TWO);
+    course.verified(TWO);
+    assert_eq!(course.elections(), []);
+    course.pass(2_000);
+    assert_eq!(course.elections(), [(2_000, None, TWO, true)]);
+}
+
+#[test]
+fn a_dead_master_is_left_at_once_and_the_new_one_is_proven() {
+    let mut course = Course::relay(Election::Sticky);
+    course.pass(500);
+    let at = course.now;
+    course.dies(ONE);
+    assert_eq!(course.elections()[1..], [(at, Some(ONE), TWO, false)]);
+    assert_eq!(course.round_trips().last(), Some(&(at, TWO)));
+    assert!(!course.policy.readiness().is_ready());
+    assert!(course.policy.carries(TWO, true) && !course.policy.carries(ONE, false));
+    assert_eq!(course.last_result(), "pending");
+    course.pass(200);
+    course.answered(TWO);
+    assert_eq!(course.last_result(), "proven");
+    assert_eq!(course.policy.readiness().master(), Some(TWO));
+    assert_eq!(course.policy.failovers(), 1);
+}
+
+#[test]
+fn without_another_master_that_is_up_nothing_changes() {
+    let mut course = Course::relay(Election::Sticky);
+    course.dies(TWO);
+    course.dies(ONE);
+    course.pass(60_000);
+    assert_eq!(course.elections().len(), 1);
+    assert_eq!(course.policy.elected(), Some(ONE));
+    course.stands(TWO);
+    course.verified(TWO);
+    course.verified(TWO);
+    assert_eq!(course.policy.elected(), Some(TWO));
+}
+
+#[test]
+fn only_prefer_goes_back_and_only_after_a_minute_without_a_break() {
+    for (policy, expected) in [(Election::Sticky, TWO), (Election::Prefer, ONE)] {
+        let mut course = Course::relay(policy);
+        course.dies(ONE);
+        course.answered(TWO);
+        course.stands(ONE);
+        course.verified(ONE);
+        course.verified(ONE);
+        let up = course.now;
+        course.relayed_well(58_000, &[]);
+        assert_eq!(course.policy.elected(), Some(TWO), "{policy:?}");
+        course.relayed_well(10_000, &[]);
+        assert_eq!(course.policy.elected(), Some(expected), "{policy:?}");
+        if let Some((at, _, _, planned)) = course.elections().get(2) {
+            assert!(*planned && at - up >= 60_000, "{at}");
+        }
+    }
+}
+
+#[test]
+fn an_order_moves_the_minion_and_lets_nobody_be_led_to_the_old_master_meanwhile() {
+    let mut course = Course::relay(Election::Prefer);
+    let now = course.at();
+    assert_eq!(
+        course.policy.move_to(Some("salt1"), now),
+        Err(MoveError::There("salt1".to_owned()))
+    );
+    assert_eq!(
+        course.policy.move_to(Some("salt3"), now),
+        Err(MoveError::Unknown("salt3".to_owned()))
+    );
+    course.policy.move_to(None, now).unwrap();
+    assert!(!course.policy.carries(ONE, true) && course.policy.carries(ONE, false));
+    course.pass(119);
+    assert_eq!(course.policy.elected(), Some(ONE));
+    course.pass(1);
+    assert_eq!(
+        course.elections().last(),
+        Some(&(course.now, Some(ONE), TWO, true))
+    );
+    course.answered(TWO);
+    // What was ordered is not undone by a preference.
+    course.relayed_well(200_000, &[]);
+    assert_eq!(course.policy.elected(), Some(TWO));
+}
+
+#[test]
+fn a_master_that_is_not_up_is_no_goal() {
+    let mut course = Course::relay(Election::Sticky);
+    course.dies(TWO);
+    let refused = course.policy.move_to(Some("salt2"), course.at());
+    assert!(matches!(refused, Err(MoveError::NotUp(_))), "{refused:?}");
+    assert_eq!(course.policy.move_to(None, course.at()), Err(MoveError::NoOther));
+    let mut observer = Course::ready(Mode::Observe);
+    assert_eq!(
+        observer.policy.move_to(None, observer.at()),
+        Err(MoveError::NoRelay)
+    );
+}
+
+#[test]
+fn a_planned_move_that_loses_the_minion_is_taken_back() {
+    let mut course = Course::relay(Election::Sticky);
+    course.relayed_well(3_000, &[]);
+    course.policy.move_to(None, course.at()).unwrap();
+    course.pass(200);
+    course.learn(What::RoundTrip(TWO, RoundTrip::Silent));
+    assert_eq!(course.policy.elected(), Some(ONE));
+    assert_eq!(course.last_result(), "taken_back");
+}
+
+#[test]
+fn a_drained_master_is_left_and_taken_only_if_there_is_no_other() {
+    let mut course = Course::relay(Election::Sticky);
+    course.policy.drain("salt1", true).unwrap();
+    course.pass(1);
+    course.relayed_well(2_000, &[]);
+    assert_eq!(course.policy.elected(), Some(TWO));
+    course.answered(TWO);
+    course.dies(TWO);
+    assert_eq!(course.policy.elected(), Some(ONE));
+    // It stays: the other one is not up.
+    course.relayed_well(10_000, &[TWO]);
+    assert_eq!(course.policy.elected(), Some(ONE));
+}
+
+#[test]
+fn a_fleet_spreads_itself() {
+    let first = |seed: u64| {
+        let mut policy = super::super::Policy::new(
+            Settings {
+                mode: Mode::Relay,
+                policy: Election::Random,
+                ..Settings::default()
+            },
+            vec!["salt1".to_owned(), "salt2".to_owned()],
+            tokio::time::Instant::now(),
+            seed,
+        );
+        let mut course = Course::new(policy.settings.clone());
+        std::mem::swap(&mut course.policy, &mut policy);
+        for master in [ONE, TWO] {
+            course.stands(master);
+            course.verified(master);
+        }
+        course.policy.elected().unwrap()
+    };
+    let ones = (0..100).filter(|seed| first(*seed) == ONE).count();
+    assert!((25..=75).contains(&ones), "{ones} of 100");
+}
