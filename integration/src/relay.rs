@@ -24,21 +24,15 @@ impl Lab {
         if let Some(parent) = path.parent() {
             pki::make_folder(parent)?;
         }
-        let keys = folder.pki_dir("minion");
-        let mut text = format!(
-            "id: {minion}\npki:\n  minion_pem: {0}/minion.pem\n  master_sign_pub: {0}/master_sign.pub\nmasters:\n",
-            keys.display()
-        );
+        // As an operator writes it: who the minion is and whom it trusts stands in its own configuration.
+        let mut text = String::from("masters:\n");
         for host in self.hosts().iter().filter(|host| host.role == Role::Master) {
             text.push_str(&format!(
                 "  - name: {}\n    address: {}\n",
                 host.fqdn, host.address
             ));
         }
-        text.push_str(&format!(
-            "sidecar:\n  mode: relay\n  minion:\n    config_dir: {}\n{extra}",
-            folder.etc().display()
-        ));
+        text.push_str(&format!("sidecar:\n  mode: relay\n{extra}"));
         pki::write(&path, &text, 0o600)?;
         Ok(path)
     }
@@ -72,6 +66,8 @@ impl Lab {
             .env("RUNTIME_DIRECTORY", state)
             .arg("--config")
             .arg(config_path(&folder))
+            .arg("--minion-config")
+            .arg(folder.etc().join("minion"))
             .arg("agent");
         Ok(command)
     }
