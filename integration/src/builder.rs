@@ -103,7 +103,7 @@ impl LabBuilder {
     }
 
     /// Minions whose only master is the relay on their own host, 127.0.0.1. The lab does not start the relays (see
-    /// [`Lab::relay`]), so it does not wait for the minions either.
+    /// [`Lab::start_relay`]), so it does not wait for the minions either.
     pub fn relay(mut self) -> Self {
         self.settings.relay = true;
         self

@@ -42,5 +42,6 @@ pub use pings::{Answer, Pings};
 pub use pki_tools::client::Client;
 pub use process::Process;
 pub use progress::Progress;
+pub use relay::Relay;
 pub use version::{SaltVersion, UnknownVersion};
 pub use wait::until;

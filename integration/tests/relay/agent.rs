@@ -1,12 +1,10 @@
 //! A relay beside `minion01`: `saltfo agent` as a service manager runs it, and what it says of itself.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::fs;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use integration::{Lab, find_saltfo, until};
-use rustix::process::Signal;
+use integration::{Lab, find_saltfo};
 use serde_json::Value as Json;
 
 pub(crate) const MASTERS: [&str; 2] = ["salt1", "salt2"];
@@ -14,10 +12,10 @@ pub(crate) const MINION: &str = "minion01";
 /// How long anything may take that has no bound of its own. A master that has fallen several times is believed a minute later.
 pub(crate) const LONG: Duration = Duration::from_secs(150);
 
-/// The process and its log. Dropped, it is killed.
+/// The relay's process, and the minion that it must not lose.
 pub(crate) struct Relay<'a> {
     pub(crate) lab: &'a Lab,
-    process: Option<Child>,
+    process: Option<integration::Relay<'a>>,
     /// The minion's first process.
     minion: i32,
 }
@@ -40,36 +38,26 @@ impl<'a> Relay<'a> {
     }
 
     pub(crate) fn start(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log_path());
-        let process = self
-            .lab
-            .relay(MINION)
-            .unwrap()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.unwrap())
-            .spawn();
-        assert!(
-            self.process.replace(process.unwrap()).is_none(),
-            "it runs already"
-        );
+        let process = self.lab.start_relay(MINION, &find_saltfo().unwrap()).unwrap();
+        assert!(self.process.replace(process).is_none(), "it runs already");
+    }
+
+    /// `saltfo agent` on the same host, not started yet.
+    pub(crate) fn second(&self) -> Command {
+        self.lab.relay_command(MINION, &find_saltfo().unwrap()).unwrap()
     }
 
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        let mut process = self.process.take().unwrap();
-        self.lab.signal(&process, Signal::TERM).unwrap();
-        until("the relay ends", LONG, || Ok(process.try_wait()?)).unwrap()
+        self.process.take().unwrap().stop().unwrap()
     }
 
     pub(crate) fn kill(&mut self) {
-        let mut process = self.process.take().unwrap();
-        self.lab.signal(&process, Signal::KILL).unwrap();
-        process.wait().unwrap();
+        drop(self.process.take().unwrap());
     }
 
     /// Its process id as seen from here.
     pub(crate) fn pid(&self) -> i32 {
-        self.lab.pid(self.process.as_ref().unwrap()).unwrap()
+        self.running().pid().unwrap()
     }
 
     /// Resident memory in KiB.
@@ -80,10 +68,8 @@ impl<'a> Relay<'a> {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// What it reports; `null` while it does not answer.
     pub(crate) fn status(&self) -> Json {
-        let (_, printed) = self.saltfo(&["status", "--out", "json"]);
-        serde_json::from_str(&printed).unwrap_or_default()
+        self.running().status().unwrap()
     }
 
     /// `saltfo` on the minion's host: exit code and what it printed.
@@ -100,45 +86,30 @@ impl<'a> Relay<'a> {
     }
 
     /// Waits for a report that shows this.
-    pub(crate) fn wait<T>(&self, what: &str, shows: impl Fn(&Json) -> Option<T>) -> T {
-        let mut last = Json::Null;
-        let waited = until(what, LONG, || {
-            last = self.status();
-            Ok(shows(&last))
-        });
-        waited.unwrap_or_else(|error| panic!("{error:#}\n{last:#}\n{}", self.log_tail()))
+    pub(crate) fn wait<T>(&mut self, what: &str, shows: impl Fn(&Json) -> Option<T>) -> T {
+        let process = self.process.as_mut().unwrap();
+        process
+            .wait(what, LONG, shows)
+            .unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// Waits until both masters are up and a job has come back through the elected one: which.
-    pub(crate) fn settled(&self) -> &'static str {
-        self.wait(
-            "both masters are up and jobs get through the elected one",
-            |status| {
-                let all_up = MASTERS.iter().all(|master| state(status, master) == "up");
-                let elected = elected(status)?;
-                let active = short(&status["active"]["name"])?;
-                let proven = status["active"]["proof"] == "round_trip" && active == elected;
-                (all_up && proven && status["ready"] == true).then_some(elected)
-            },
-        )
+    pub(crate) fn settled(&mut self) -> &'static str {
+        let settled = self.process.as_mut().unwrap().settled(LONG);
+        let name = settled.unwrap_or_else(|error| panic!("{error:#}"));
+        MASTERS.into_iter().find(|master| *master == name).unwrap()
     }
 
     pub(crate) fn switches(&self) -> u64 {
         self.status()["relay"]["switches"].as_u64().unwrap()
     }
 
-    pub(crate) fn log_path(&self) -> PathBuf {
-        self.lab.folder().join(MINION).join("log/saltfo")
-    }
-
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        fs::read_to_string(self.running().log_path()).unwrap_or_default()
     }
 
     pub(crate) fn log_tail(&self) -> String {
-        let log = self.log();
-        let skip = log.lines().count().saturating_sub(30);
-        log.lines().skip(skip).collect::<Vec<_>>().join("\n")
+        self.running().log_tail()
     }
 
     /// That the minion still has the process that it had in the beginning: nobody has restarted it, nor has it itself.
@@ -149,14 +120,9 @@ impl<'a> Relay<'a> {
             "the minion has been restarted"
         );
     }
-}
 
-impl Drop for Relay<'_> {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+    fn running(&self) -> &integration::Relay<'a> {
+        self.process.as_ref().unwrap()
     }
 }
 

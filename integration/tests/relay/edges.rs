@@ -1,6 +1,6 @@
 //! What should not be, and what a relay makes of it: a second one, junk, a minion that does not read, its own death.
 
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Instant;
 
 use integration::until;
@@ -33,16 +33,13 @@ for peer in held:
 "#;
 
 /// A second relay on the host has no port for itself, says so, and does not disturb the first one.
-pub(crate) fn a_second_relay_says_that_its_ports_are_taken(relay: &Relay<'_>) {
+pub(crate) fn a_second_relay_says_that_its_ports_are_taken(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let lab = relay.lab;
     relay.configure("  listen: 127.0.0.1:9746\n");
     let log = lab.folder().join(MINION).join("log/second");
-    let mut command = lab.relay(MINION).unwrap();
-    let second = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(&log).unwrap());
+    let mut command = relay.second();
+    let second = command.stderr(std::fs::File::create(&log).unwrap());
     let second = Ended(second.spawn().unwrap());
     relay.configure("");
     for port in ["4505", "4506"] {
@@ -62,7 +59,7 @@ pub(crate) fn a_second_relay_says_that_its_ports_are_taken(relay: &Relay<'_>) {
 }
 
 /// Whoever connects and is no minion is got rid of, and minions do not notice.
-pub(crate) fn junk_on_its_ports_harms_nobody(relay: &Relay<'_>) {
+pub(crate) fn junk_on_its_ports_harms_nobody(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let (lab, process) = (relay.lab, relay.pid());
     let output = lab
@@ -78,7 +75,7 @@ pub(crate) fn junk_on_its_ports_harms_nobody(relay: &Relay<'_>) {
 }
 
 /// A minion that stands still costs bounded memory, and hears on when it goes on.
-pub(crate) fn a_minion_that_stands_still_costs_little(relay: &Relay<'_>) {
+pub(crate) fn a_minion_that_stands_still_costs_little(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let lab = relay.lab;
     let before = relay.resident();

@@ -65,7 +65,7 @@ const FAULTS: [Fault; 6] = [
 ];
 
 /// Whatever happens to the elected master, jobs get through the other one, and the minion has not noticed more than a new sign-in.
-pub(crate) fn jobs_get_through_the_other_master_after_every_fault(relay: &Relay<'_>, table: &mut Table) {
+pub(crate) fn jobs_get_through_the_other_master_after_every_fault(relay: &mut Relay<'_>, table: &mut Table) {
     for fault in &FAULTS {
         let from = relay.settled();
         let master = relay.lab.master(from).unwrap();
@@ -79,7 +79,7 @@ pub(crate) fn jobs_get_through_the_other_master_after_every_fault(relay: &Relay<
 }
 
 /// A master that restarts has lost the minion to the other one, and does not get it back by itself (`policy: sticky`).
-pub(crate) fn a_master_that_restarts_is_left_and_stays_left(relay: &Relay<'_>, table: &mut Table) {
+pub(crate) fn a_master_that_restarts_is_left_and_stays_left(relay: &mut Relay<'_>, table: &mut Table) {
     let from = relay.settled();
     let master = relay.lab.master(from).unwrap();
     let row = std::thread::scope(|scope| {
@@ -95,7 +95,7 @@ pub(crate) fn a_master_that_restarts_is_left_and_stays_left(relay: &Relay<'_>, t
 
 /// Somebody else's master at the address of a dead one is nobody's master, not even when there is no other any more.
 pub(crate) fn an_impostor_is_not_elected_even_when_there_is_nobody_else(
-    relay: &Relay<'_>,
+    relay: &mut Relay<'_>,
     table: &mut Table,
 ) {
     let from = relay.settled();
@@ -129,7 +129,7 @@ pub(crate) fn an_impostor_is_not_elected_even_when_there_is_nobody_else(
 
 /// Does something to the elected master, and waits until a job that was published through the other one afterwards is answered.
 pub(crate) fn switch(
-    relay: &Relay<'_>,
+    relay: &mut Relay<'_>,
     fault: &str,
     from: &str,
     at_most: Duration,
@@ -171,7 +171,7 @@ pub(crate) fn fresh(lab: &Lab, master: &str, at_most: Duration) -> Duration {
 }
 
 /// The masters die together, stay away, and come back: the minion was not restarted, and its connections were never broken.
-pub(crate) fn both_masters_may_be_gone_for_long(relay: &Relay<'_>) {
+pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
     let seconds = std::env::var("SALTFO_TEST_DOWN_SECONDS").map_or(30, |text| text.parse().unwrap());
     relay.settled();
     let masters = MASTERS.map(|name| relay.lab.master(name).unwrap());
@@ -202,7 +202,7 @@ pub(crate) fn both_masters_may_be_gone_for_long(relay: &Relay<'_>) {
 }
 
 /// To and fro, each time by another kind of fault; what a machine forgets after the first time shows after the third.
-pub(crate) fn to_and_fro(relay: &Relay<'_>, table: &mut Table) {
+pub(crate) fn to_and_fro(relay: &mut Relay<'_>, table: &mut Table) {
     for (number, fault) in (1..).zip(FAULTS.iter().filter(|fault| fault.at_most == SOON).take(4)) {
         let from = relay.settled();
         let master = relay.lab.master(from).unwrap();

@@ -13,7 +13,7 @@ const DISPATCHES: usize = 40;
 const AT_ONCE: usize = 4;
 
 /// A state begins through one master and ends while that one hangs for good: it runs once, and its return is at the other one.
-pub(crate) fn a_state_that_runs_across_a_switch_returns_to_the_other_master(relay: &Relay<'_>) {
+pub(crate) fn a_state_that_runs_across_a_switch_returns_to_the_other_master(relay: &mut Relay<'_>) {
     let from = relay.settled();
     let to = other(from);
     let lab = relay.lab;
@@ -40,7 +40,7 @@ pub(crate) fn a_state_that_runs_across_a_switch_returns_to_the_other_master(rela
 
 /// Jobs are dispatched all the while, and the elected master is killed in the middle: none runs twice, and of what `saltfo run` says
 /// that it succeeded, everything has run.
-pub(crate) fn none_of_many_dispatches_runs_twice(relay: &Relay<'_>) {
+pub(crate) fn none_of_many_dispatches_runs_twice(relay: &mut Relay<'_>) {
     let from = relay.settled();
     let lab = relay.lab;
     let file = lab.folder().join("dispatches");
@@ -110,7 +110,7 @@ pub(crate) fn none_of_many_dispatches_runs_twice(relay: &Relay<'_>) {
 }
 
 /// A planned move loses nothing: what is under way ends where it began.
-pub(crate) fn a_planned_move_loses_nothing(relay: &Relay<'_>) {
+pub(crate) fn a_planned_move_loses_nothing(relay: &mut Relay<'_>) {
     let from = relay.settled();
     let to = other(from);
     let lab = relay.lab;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use integration::{Pings, until};
+use integration::{Lab, Pings, until};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
@@ -17,7 +17,7 @@ const ROTATIONS: u32 = 8;
 const BESIDE: Duration = Duration::from_secs(10);
 
 /// `salt-call` uses the relay as the daemon does, at the same time.
-pub(crate) fn salt_call_works_beside_the_daemon(relay: &Relay<'_>) {
+pub(crate) fn salt_call_works_beside_the_daemon(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let lab = relay.lab;
     let file = lab.folder().join("called");
@@ -28,7 +28,7 @@ pub(crate) fn salt_call_works_beside_the_daemon(relay: &Relay<'_>) {
     let (outputs, jobs) = std::thread::scope(|scope| {
         let calls = scope.spawn(|| {
             let calls = [&["test.ping"][..], &["state.apply", "called"]];
-            let outputs = calls.map(|arguments| salt_call(relay, arguments).output());
+            let outputs = calls.map(|arguments| salt_call(lab, arguments).output());
             done.store(true, Ordering::SeqCst);
             outputs
         });
@@ -47,7 +47,7 @@ pub(crate) fn salt_call_works_beside_the_daemon(relay: &Relay<'_>) {
 }
 
 /// A file of tens of megabytes arrives intact, and jobs get through meanwhile.
-pub(crate) fn a_large_file_arrives_and_holds_up_nobody(relay: &Relay<'_>) {
+pub(crate) fn a_large_file_arrives_and_holds_up_nobody(relay: &mut Relay<'_>) {
     let mebibytes = std::env::var("SALTFO_TEST_FILE_MIB").map_or(40, |text| text.parse().unwrap());
     let through = relay.settled();
     let lab = relay.lab;
@@ -61,7 +61,7 @@ pub(crate) fn a_large_file_arrives_and_holds_up_nobody(relay: &Relay<'_>) {
     let (took, most, longest) = std::thread::scope(|scope| {
         let transfer = scope.spawn(|| {
             let start = Instant::now();
-            let output = salt_call(relay, &["cp.get_file", "salt://large", there.to_str().unwrap()]).output();
+            let output = salt_call(lab, &["cp.get_file", "salt://large", there.to_str().unwrap()]).output();
             arrived.store(true, Ordering::SeqCst);
             answered_well(&output.unwrap());
             start.elapsed()
@@ -86,7 +86,7 @@ pub(crate) fn a_large_file_arrives_and_holds_up_nobody(relay: &Relay<'_>) {
 }
 
 /// Masters that take a new key every few seconds are followed, and nobody moves.
-pub(crate) fn keys_that_rotate_move_nobody(relay: &Relay<'_>) {
+pub(crate) fn keys_that_rotate_move_nobody(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let (switches, log) = (relay.switches(), relay.log());
     let mut pings = relay.lab.pings(through, MINION).unwrap();
@@ -116,9 +116,9 @@ fn ping(pings: &mut Pings) -> Duration {
     pings.answer(LONG).unwrap().at - start
 }
 
-fn salt_call(relay: &Relay<'_>, arguments: &[&str]) -> Command {
-    let program = relay.lab.folder().join(MINION).join("bin/salt-call");
-    let mut command = relay.lab.command(MINION, program);
+fn salt_call(lab: &Lab, arguments: &[&str]) -> Command {
+    let program = lab.folder().join(MINION).join("bin/salt-call");
+    let mut command = lab.command(MINION, program);
     command
         .args(["--out", "json", "--retcode-passthrough"])
         .args(arguments);

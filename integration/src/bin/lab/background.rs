@@ -1,13 +1,12 @@
 //! Labs that stay up in the background: `lab up`, `lab down`, `lab list`.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use integration::{Lab, LiveLab, SaltVersion, find_saltfo};
+use integration::{Lab, LiveLab, Relay, SaltVersion, find_saltfo};
 
 /// What the holding process prints when the lab is up.
 const READY: &str = "ready ";
@@ -142,25 +141,17 @@ impl Down {
     }
 }
 
-/// A relay beside each minion, and jobs get through. They end with the lab.
-fn relays(lab: &Lab) -> anyhow::Result<Vec<Child>> {
+/// A relay beside each minion, and jobs get through.
+fn relays(lab: &Lab) -> anyhow::Result<Vec<Relay<'_>>> {
+    let saltfo = find_saltfo()?;
+    let minions = &lab.settings().minions;
     let mut relays = Vec::new();
-    for minion in &lab.settings().minions {
+    for minion in minions {
         lab.relay_config(minion, "")?;
-        let log = File::create(lab.folder().join(minion).join("log/saltfo"))?;
-        let mut command = lab.relay(minion)?;
-        let relay = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        relays.push(relay.spawn().context("cannot run nsenter")?);
+        relays.push(lab.start_relay(minion, &saltfo)?);
     }
-    for minion in &lab.settings().minions {
-        lab.wait_for(&format!("jobs reach {minion}"), READY_AFTER, || {
-            let mut status = lab.command(minion, find_saltfo()?);
-            let status = status
-                .arg("status")
-                .env_remove("SALTFO_CONFIG")
-                .stdin(Stdio::null());
-            Ok(status.output()?.status.success().then_some(()))
-        })?;
+    for relay in &mut relays {
+        relay.settled(READY_AFTER)?;
     }
     Ok(relays)
 }
