@@ -79,7 +79,7 @@ impl Lab {
 }
 
 impl Pings {
-    /// Begins to publish, every 50 ms until one is answered.
+    /// Begins to publish, ten times a second until one is answered.
     ///
     /// # Errors
     /// The process has ended.
