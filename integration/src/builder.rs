@@ -23,6 +23,9 @@ pub struct Settings {
     pub minions: Vec<String>,
     /// The master that a minion tries first, by id. By default they take turns.
     pub first_master: BTreeMap<String, String>,
+    /// Whether the minions' only master is the relay on their own host.
+    #[serde(default)]
+    pub relay: bool,
     /// More configuration, YAML, by master.
     pub master_config: BTreeMap<String, String>,
     /// More configuration, YAML, by minion.
@@ -50,6 +53,7 @@ impl LabBuilder {
                 random_master: false,
                 minions: vec!["minion01".to_owned(), "minion02".to_owned()],
                 first_master: BTreeMap::new(),
+                relay: false,
                 master_config: BTreeMap::new(),
                 minion_config: BTreeMap::new(),
                 background: false,
@@ -98,6 +102,13 @@ impl LabBuilder {
         self
     }
 
+    /// Minions whose only master is the relay on their own host, 127.0.0.1. The lab does not start the relays (see
+    /// [`Lab::start_relay`]), so it does not wait for the minions either.
+    pub fn relay(mut self) -> Self {
+        self.settings.relay = true;
+        self
+    }
+
     /// More configuration for a master, as YAML. What it sets, it sets in place of the lab's.
     pub fn master_config(mut self, master: &str, yaml: &str) -> Self {
         append(&mut self.settings.master_config, master, yaml);
@@ -129,7 +140,7 @@ impl LabBuilder {
     }
 
     /// Brings the lab up: installs Salt if need be, makes keys, namespaces and files, starts the masters, then
-    /// the minions, and waits until each minion answers a `test.ping` through its first master.
+    /// the minions, and waits until each minion answers a `test.ping` through its first master, if it has one.
     ///
     /// # Errors
     /// What is missing, or which daemon did not come up, with the end of its log. Nothing is left then.

@@ -20,12 +20,18 @@ const DISPATCH_FUNCTIONS: [&str; 6] = [
     "grains.*",
 ];
 
-/// Salt reads the files of `minion.d` in order of their names; a later one wins. These come after `saltfo.conf`,
+/// Salt reads the files of `minion.d` and `master.d` in order of their names; a later one wins. These come after `saltfo.conf`,
 /// which `pki-tools install` writes.
 const SETTINGS: &str = "z-lab.conf";
 const NO_MASTERS: &str = "z-lab-masters-0.conf";
 const MASTER_LIST: &str = "z-lab-masters-1.conf";
 const EXTRA: &str = "zz-extra.conf";
+
+/// Each minion may publish `test.ping` to itself: only so the sidecar, which has its key, can prove that jobs get through.
+const PEER: &str = "peer:\n  '^minion[0-9]+$': ['test\\.ping$']\n";
+
+/// The only master of a minion behind a relay.
+const RELAY: &str = "127.0.0.1";
 
 /// Salt's commands that get a wrapper on each host, with the daemon whose configuration they read.
 const COMMANDS: [(&str, Role); 6] = [
@@ -118,6 +124,9 @@ pub(crate) fn write_host(lab: &Path, host: &Host, settings: &Settings, salt: &Sa
             let (etc, root) = (folder.etc(), folder.root());
             let allowed = Some(DISPATCH_FUNCTIONS.as_slice());
             pki::install(lab, &host.fqdn, install::Role::Master, root, allowed)?;
+            if settings.relay {
+                write(&etc.join("master.d").join(SETTINGS), PEER, 0o644)?;
+            }
             let mut text = master_config(lab, &folder, host, settings);
             if let Some(extra) = settings.master_config.get(&host.name) {
                 // Salt adds up what the files of `master.d` say. What it includes takes the place of that: only so
@@ -133,7 +142,11 @@ pub(crate) fn write_host(lab: &Path, host: &Host, settings: &Settings, salt: &Sa
             write(&etc.join("minion"), &minion_config(&folder), 0o644)?;
             let text = minion_settings(settings);
             write(&etc.join("minion.d").join(SETTINGS), &text, 0o644)?;
-            write_master_list(lab, &host.name, first_master(settings, &host.name))?;
+            if settings.relay {
+                write_masters(lab, &host.name, &[RELAY])?;
+            } else {
+                write_master_list(lab, &host.name, first_master(settings, &host.name))?;
+            }
             if let Some(extra) = settings.minion_config.get(&host.name) {
                 write(&etc.join("minion.d").join(EXTRA), extra, 0o644)?;
             }
@@ -156,14 +169,21 @@ pub(crate) fn write_host(lab: &Path, host: &Host, settings: &Settings, salt: &Sa
 }
 
 /// Sets the order in which a minion tries the masters.
-///
-/// Salt adds up the lists of several files, so a text in between takes the list of `saltfo.conf` away first.
 pub(crate) fn write_master_list(lab: &Path, minion: &str, first: &str) -> anyhow::Result<()> {
+    let others = MASTERS.iter().copied().filter(|name| *name != first);
+    let names: Vec<String> = std::iter::once(first)
+        .chain(others)
+        .map(|name| format!("{name}.xyz.example"))
+        .collect();
+    write_masters(lab, minion, &names)
+}
+
+/// Salt adds up the lists of several files, so a text in between takes the list of `saltfo.conf` away first.
+fn write_masters(lab: &Path, minion: &str, masters: &[impl AsRef<str>]) -> anyhow::Result<()> {
     let folder = HostFolder::of(lab, minion).etc().join("minion.d");
-    let others = MASTERS.iter().filter(|name| **name != first);
     let mut text = String::from("master:\n");
-    for name in std::iter::once(&first).chain(others) {
-        text.push_str(&format!("  - {name}.xyz.example\n"));
+    for master in masters {
+        text.push_str(&format!("  - {}\n", master.as_ref()));
     }
     write(&folder.join(NO_MASTERS), "master: ''\n", 0o644)?;
     write(&folder.join(MASTER_LIST), &text, 0o644)
@@ -218,6 +238,12 @@ fn minion_config(folder: &HostFolder) -> String {
 
 /// What a lab chooses and `saltfo.conf` sets.
 fn minion_settings(settings: &Settings) -> String {
+    if settings.relay {
+        // A list of one and `failover` would be something else. What else helps a minion behind a relay is not set: tests
+        // that need it say so.
+        return "master_type: str\nrandom_master: False\nmaster_alive_interval: 0\nping_interval: 0\n"
+            .to_owned();
+    }
     let random = if settings.random_master { "True" } else { "False" };
     format!(
         "random_master: {random}\nmaster_alive_interval: {}\n",

@@ -202,8 +202,12 @@ impl Lab {
     /// Makes a minion try this master first, restarts it, and waits until it answers through it.
     ///
     /// # Errors
-    /// No such host, or the minion does not answer.
+    /// No such host, the minion does not answer, or its master is a relay.
     pub fn move_minion(&self, minion: &str, master: &str) -> anyhow::Result<()> {
+        ensure!(
+            !self.state.settings.relay,
+            "the relay on {minion} chooses its master"
+        );
         let (daemon, master) = (self.minion(minion)?, self.master(master)?);
         config::write_master_list(&self.folder, minion, &master.host().name)?;
         // A minion takes seconds to end when asked to, and has nothing to lose.

@@ -16,9 +16,10 @@ use crate::pki;
 use crate::progress::Progress;
 
 /// The Python programs that the lab runs next to Salt.
-const SCRIPTS: [(&str, &str); 2] = [
+const SCRIPTS: [(&str, &str); 3] = [
     ("ready.py", include_str!("../salt/ready.py")),
     ("answers.py", include_str!("../salt/answers.py")),
+    ("pings.py", include_str!("../salt/pings.py")),
 ];
 
 impl Lab {
@@ -92,7 +93,8 @@ impl Lab {
         for minion in of(Role::Minion) {
             minion.launch()?;
         }
-        if self.state.settings.random_master {
+        // Who can't tell a minion's master can't wait for it there.
+        if self.state.settings.random_master || self.state.settings.relay {
             return Ok(());
         }
         // Both masters at once: most of the wait is Python's start.

@@ -91,6 +91,19 @@ fn each_fault_does_what_it_says_and_can_be_undone() {
     assert!(answers(&lab, "runner", "salt1"));
     assert!(salt1.cpu_time().unwrap() > Duration::ZERO);
 
+    // Jobs reach the minion through the master that has it, as often as one asks, and through no other.
+    let mut pings = lab.pings("salt1", "minion01").unwrap();
+    for _ in 0..2 {
+        let begun = Instant::now();
+        pings.begin().unwrap();
+        let answer = pings.answer(SOON).unwrap();
+        assert!(answer.at > begun && answer.published > 0, "{answer:?}");
+    }
+    let mut elsewhere = lab.pings("salt2", "minion01").unwrap();
+    elsewhere.begin().unwrap();
+    assert!(elsewhere.answer(Duration::from_secs(3)).is_err());
+    drop((pings, elsewhere));
+
     // Cut: nothing comes through, and the host itself can't tell.
     salt1.cut().unwrap();
     assert!(lab.is_cut("salt1").unwrap());

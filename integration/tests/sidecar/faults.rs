@@ -2,12 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use integration::{Daemon, Lab};
 use proto::crypto::PrivateKey;
 
+use crate::impostor::Impostor;
 use crate::network;
 use crate::sidecar::{LONG, MASTERS, Sample, Sidecar};
 use crate::table::{Row, Table};
@@ -211,23 +211,9 @@ pub(crate) fn a_bad_cable_is_told_without_flapping(sidecar: &mut Sidecar<'_>, ta
 /// Somebody else's master at the active master's address: the address answers, and is trusted by nobody.
 pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_>, table: &mut Table) {
     let active = sidecar.fresh();
-    let master = sidecar.lab.master(active).unwrap();
-    let genuine = sidecar.lab.pki_dir(active).unwrap();
-    let aside = genuine.with_extension("genuine");
-    master.kill().unwrap();
-    copy(&genuine, &aside);
-    // It accepts the same minions, and has the genuine one's cache, where 3007 and newer keep the session keys of minions. Its own
-    // keys are not those.
-    for pair in ["master", "master_sign"] {
-        let key = PrivateKey::generate(2048, &mut rand::rng()).unwrap();
-        put(&genuine.join(format!("{pair}.pem")), &key.to_pkcs1_pem().unwrap());
-        put(
-            &genuine.join(format!("{pair}.pub")),
-            &key.public_key().to_pem().unwrap(),
-        );
-    }
+    let impostor = Impostor::instead_of(sidecar.lab, active);
     let start = Instant::now();
-    master.start().unwrap();
+    impostor.start();
     let row = observe(
         sidecar,
         "another master at its address",
@@ -247,11 +233,8 @@ pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_
         )),
         "{metrics}"
     );
-    master.kill().unwrap();
-    fs::remove_dir_all(&genuine).unwrap();
-    fs::rename(&aside, &genuine).unwrap();
     let start = Instant::now();
-    master.start().unwrap();
+    impostor.give_way();
     // A minion that met an impostor may have given up.
     sidecar.lab.move_minion("minion01", active).unwrap();
     sidecar.wait_after(start, "the genuine one is up again", Sample::all_up);
@@ -346,20 +329,4 @@ fn publication(sidecar: &mut Sidecar<'_>, master: &str, start: Instant) -> Sampl
     sidecar.wait_after(start, "a publication is read", |now| {
         now.of(master, "last_publication") > before
     })
-}
-
-fn put(file: &Path, text: &str) {
-    let _ = fs::remove_file(file);
-    fs::write(file, text).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o400);
-    fs::set_permissions(file, mode).unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp")
-        .arg("-a")
-        .arg(from)
-        .arg(to)
-        .status();
-    assert!(status.unwrap().success());
 }

@@ -11,6 +11,8 @@ mod bus;
 #[path = "../common/clock.rs"]
 mod clock;
 mod faults;
+#[path = "../common/impostor.rs"]
+mod impostor;
 mod life;
 mod names;
 mod network;

@@ -8,6 +8,7 @@ mod keys;
 mod lookup;
 mod machine;
 mod memory;
+mod relay;
 mod release;
 mod report;
 mod round_trip;
@@ -39,9 +40,10 @@ Examples:
   cargo run --release -p integration --bin bench -- --runs 10       a quick look
   cargo run --release -p integration --bin bench -- run             saltfo run, beside salt on the master
   cargo run --release -p integration --bin bench -- agent           the sidecar
+  cargo run --release -p integration --bin bench -- relay           the sidecar as a relay
   cargo run --release -p integration --bin bench -- keys            pki-tools, on a client of 1,000 servers
 
-Takes about six minutes for each release of Salt, as does `run`; `agent` takes half an hour. Everything that is compared was measured in turns, so ratios within
+Takes about six minutes for each release of Salt, as does `run`; `agent` takes half an hour and `relay` ten minutes. Everything that is compared was measured in turns, so ratios within
 a run say more than milliseconds. Keep the machine quiet: its load is in the report.
 
 Exits 0 when everything was measured, whether or not a target is met; 1 when something could not be measured or
@@ -86,6 +88,18 @@ enum Other {
             .help("How often to cause each fault, and to measure the masters with and without it (three times at most)")
     }))]
     Agent(Bench),
+    /// Measures the relay: how soon jobs get through the other master after a fault, and what it adds to requests and files
+    #[command(mut_arg("runs", |runs| {
+        runs.default_value("10").value_parser(clap::value_parser!(u32).range(1..=100))
+            .help("How often to cause each fault, and to fetch a large file (five times at most)")
+    }))]
+    Relay {
+        #[command(flatten)]
+        bench: Bench,
+        /// Also measure Salt's own failover, once for each fault, for at most seven minutes each
+        #[arg(long)]
+        salt_alone: bool,
+    },
     /// Measures pki-tools: making keys beside OpenSSL, editing a large file, memory
     Keys {
         /// Servers of the client
@@ -100,6 +114,9 @@ enum Other {
     /// Asks the sidecar of a host of the lab; the bench starts this
     #[command(hide = true)]
     Ask(sidecar::Ask),
+    /// Asks a master through the relay of a host of the lab, and straight; the bench starts this
+    #[command(hide = true)]
+    Latency(relay::Latency),
 }
 
 /// How results are written: Salt's own option.
@@ -116,6 +133,15 @@ fn main() -> ExitCode {
     let result = match &arguments.other {
         Some(Other::Inner(inner)) => inner.run().map(|()| ExitCode::SUCCESS),
         Some(Other::Ask(ask)) => ask.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Latency(latency)) => latency.run().map(|()| ExitCode::SUCCESS),
+        Some(Other::Relay { bench, salt_alone }) => {
+            let measure = if *salt_alone {
+                relay::measure_with_salt_alone
+            } else {
+                relay::measure
+            };
+            bench.run(measure, "", |_| Ok(Vec::new()))
+        }
         Some(Other::Agent(bench)) => bench.run(sidecar::measure, "", |_| Ok(Vec::new())),
         Some(Other::Run(bench)) => bench.run(run::measure, "", |_| Ok(Vec::new())),
         Some(Other::Keys { servers, output }) => bench_keys(*servers, output),

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use integration::{Lab, LiveLab, SaltVersion};
+use integration::{Lab, LiveLab, Relay, SaltVersion, find_saltfo};
 
 /// What the holding process prints when the lab is up.
 const READY: &str = "ready ";
+/// How long relays and their minions may take until jobs get through.
+const READY_AFTER: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
@@ -22,6 +24,9 @@ pub(crate) struct Up {
     /// Salt's `worker_threads` of each master
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     workers: u32,
+    /// Put a relay beside each minion: `saltfo agent`, the minion's only master
+    #[arg(long)]
+    relay: bool,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +53,7 @@ impl Up {
             .arg(std::env::current_exe()?)
             .args(["hold", "--salt", self.salt.series(), "--name", &self.name])
             .args(["--workers", &self.workers.to_string()])
+            .args(self.relay.then_some("--relay"))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(input.try_clone()?)
@@ -68,12 +74,16 @@ impl Up {
 
     /// The process in the background. It ends by a signal, or with its lab.
     pub(crate) fn hold(&self) -> anyhow::Result<()> {
-        let lab = Lab::builder()
+        let mut builder = Lab::builder()
             .version(self.salt)
             .name(&self.name)
             .worker_threads(self.workers)
-            .background()
-            .build()?;
+            .background();
+        if self.relay {
+            builder = builder.relay();
+        }
+        let lab = builder.build()?;
+        let _relays = if self.relay { relays(&lab)? } else { Vec::new() };
         println!("{READY}{}", lab.name());
         // Nobody reads from here on.
         while lab.is_alive()? {
@@ -89,8 +99,18 @@ impl Up {
         } else {
             format!(" --lab {name}")
         };
+        let minions = if self.relay {
+            "minion01 and minion02 behind a relay each"
+        } else {
+            "minion01 on salt1, minion02 on salt2"
+        };
+        let status = if self.relay {
+            format!("lab exec{option} minion01 saltfo status\n  ")
+        } else {
+            String::new()
+        };
         println!(
-            "The lab {name} is up: salt {salt}, masters salt1 and salt2, minion01 on salt1, minion02 on salt2.\n\n  \
+            "The lab {name} is up: salt {salt}, masters salt1 and salt2, {minions}.\n\n  {status}\
              lab status{option}\n  \
              lab enter{option} runner\n  \
              lab exec{option} runner saltfo active-master minion01\n  \
@@ -119,6 +139,21 @@ impl Down {
         }
         Ok(())
     }
+}
+
+/// A relay beside each minion, and jobs get through.
+fn relays(lab: &Lab) -> anyhow::Result<Vec<Relay<'_>>> {
+    let saltfo = find_saltfo()?;
+    let minions = &lab.settings().minions;
+    let mut relays = Vec::new();
+    for minion in minions {
+        lab.relay_config(minion, "")?;
+        relays.push(lab.start_relay(minion, &saltfo)?);
+    }
+    for relay in &mut relays {
+        relay.settled(READY_AFTER)?;
+    }
+    Ok(relays)
 }
 
 /// The lab of this name, or the only one.

@@ -46,6 +46,7 @@ Takes about 20 s once Salt is installed. Exits 0 if saltfo gave the right answer
     #[command(after_help = "\
 Examples:
   lab up
+  lab up --relay                  the minions' only master is the saltfo agent beside them
   lab up --salt 3006 --name old
   lab exec --lab old salt1 salt '*' test.ping")]
     Up(background::Up),

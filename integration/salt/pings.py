@@ -1,0 +1,57 @@
+"""Publishes `test.ping`s for a minion through this master, again and again, when told to, until one is answered.
+
+Usage: pings.py CONFIG MINION. Prints `ready`; then for each line on stdin asks until an answer is there, and prints a line
+of JSON: how many it published, and how long the one that was answered took. What was published before the line counts for
+nothing. One process that asks again is far cheaper than one `salt` command after the other.
+"""
+
+import json
+import logging
+import sys
+import time
+
+import salt.client
+import salt.exceptions
+
+# From one publication to the next one, in seconds: a minion forks for each, and more of them would hold each other up.
+GAP = 0.1
+
+
+def until_answered(client, minion):
+    published = {}
+    while True:
+        begun = time.monotonic()
+        job = publish(client, minion)
+        if job:
+            published[job] = begun
+        due = time.monotonic() + GAP
+        while (left := due - time.monotonic()) > 0:
+            event = client.event.get_event(wait=left, tag="salt/job/", full=True)
+            if not event:
+                continue
+            _, _, job, what, *who = event["tag"].split("/")
+            if what == "ret" and who == [minion] and job in published and event["data"]["return"] is True:
+                return {"published": len(published), "took": time.monotonic() - published[job]}
+
+
+def publish(client, minion):
+    try:
+        return client.pub([minion], "test.ping", tgt_type="list", timeout=5).get("jid")
+    except salt.exceptions.SaltException:
+        return None
+
+
+def main():
+    config, minion = sys.argv[1:]
+    logging.disable(logging.CRITICAL)
+    client = salt.client.LocalClient(c_path=config)
+    client.event.subscribe("salt/job/")
+    if not client.event.connect_pub(timeout=60):
+        return "no event bus"
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(until_answered(client, minion)), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
