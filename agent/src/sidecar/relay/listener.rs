@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::counts::PortCounts;
+use super::subscriptions::TooMuch;
 use crate::sidecar::http::Listening;
 
 /// Connections at once. A minion has one for publications and few for requests.
@@ -37,6 +38,15 @@ pub(super) struct Listener {
     key: &'static str,
     counts: Arc<PortCounts>,
     listening: watch::Sender<Listening>,
+}
+
+/// What ended a local connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
 }
 
 impl Listener {
@@ -81,7 +91,7 @@ impl Listener {
         converse: impl Fn(Channel) -> C + Clone + Send + Sync + 'static,
     ) -> Infallible
     where
-        C: Future<Output = NetError> + Send + 'static,
+        C: Future<Output = Ended> + Send + 'static,
     {
         let listener = self.bind().await;
         let mut connections = JoinSet::new();
@@ -153,18 +163,28 @@ async fn shake_hands<C>(
     counts: Arc<PortCounts>,
     converse: impl Fn(Channel) -> C,
 ) where
-    C: Future<Output = NetError>,
+    C: Future<Output = Ended>,
 {
     let _present = counts.connections.enter();
     let ended = match accept(stream, role, limits, Instant::now() + HANDSHAKE).await {
         Ok(channel) => converse(channel).await,
-        Err(error) => error,
+        Err(error) => error.into(),
     };
-    if matches!(
-        ended,
-        NetError::Violation { .. } | NetError::HandshakeTimeout { .. } | NetError::Misuse { .. }
-    ) {
+    if ended.is_refusal() {
         counts.refused.one();
     }
-    tracing::debug!(error = %ended, %role, "a local connection has ended");
+    tracing::debug!(reason = %ended, %role, "a local connection has ended");
+}
+
+impl Ended {
+    /// Whether we ended it, for what the peer did.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Net(error) => matches!(
+                error,
+                NetError::Violation { .. } | NetError::HandshakeTimeout { .. }
+            ),
+            Self::TooMuch(_) => true,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use proto::net::{Channel, NetError};
+use proto::net::Channel;
 use proto::zmtp::{Event, Message};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use super::Carried;
 use super::budget::{Budget, Share};
 use super::counts::PublicationCounts;
+use super::listener::Ended;
 use super::replay::Replays;
 use super::route::Routing;
-use super::subscriptions::{Subscriptions, TooMuch};
+use super::subscriptions::Subscriptions;
 
 /// Publications that wait for one connection: Salt's own high-water mark (`pub_hwm`).
 const WAITING: usize = 1000;
@@ -102,11 +103,11 @@ impl Publisher {
     }
 
     /// Serves one subscriber until its connection ends.
-    pub(super) async fn converse(self: Arc<Self>, mut channel: Channel) -> NetError {
+    pub(super) async fn converse(self: Arc<Self>, mut channel: Channel) -> Ended {
         let registered = self.register();
         match registered.outlet.serve(&mut channel).await {
             Ok(never) => match never {},
-            Err(error) => error,
+            Err(ended) => ended,
         }
     }
 
@@ -152,7 +153,7 @@ impl Drop for Registered {
 }
 
 impl Outlet {
-    async fn serve(&self, channel: &mut Channel) -> Result<Infallible, NetError> {
+    async fn serve(&self, channel: &mut Channel) -> Result<Infallible, Ended> {
         // What is being written is there once more, in the connection's buffer.
         let mut leaving: Option<Share> = None;
         loop {
@@ -167,11 +168,7 @@ impl Outlet {
             tokio::select! {
                 turn = channel.turn(true, Instant::now() + FAR) => match turn? {
                     Some(Event::Subscribe(prefix)) => {
-                        let added = self.state().subscriptions.add(prefix);
-                        if let Err(error @ TooMuch) = added {
-                            tracing::debug!(subscriber = channel.name(), %error, "closed");
-                            return Err(NetError::Abandoned { peer: channel.name().to_owned() });
-                        }
+                        self.state().subscriptions.add(prefix)?;
                     }
                     Some(Event::Cancel(prefix)) => self.state().subscriptions.cancel(&prefix),
                     Some(_) | None => {}

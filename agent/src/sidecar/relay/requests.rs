@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::budget::{Budget, Share};
 use super::carrier::{Carrier, Reply};
+use super::listener::Ended;
 use super::upstream::twice;
 
 /// Requests of all clients, held or under way.
@@ -44,7 +45,7 @@ impl Clients {
     }
 
     /// Serves one client until its connection ends.
-    pub(super) async fn converse(self: Arc<Self>, channel: Channel) -> NetError {
+    pub(super) async fn converse(self: Arc<Self>, channel: Channel) -> Ended {
         let mut client = Client {
             is_req: channel
                 .peer()
@@ -58,7 +59,7 @@ impl Clients {
         };
         let ended = match client.serve().await {
             Ok(never) => match never {},
-            Err(error) => error,
+            Err(error) => error.into(),
         };
         client.cancel();
         ended
