@@ -9,6 +9,7 @@ mod dotenv;
 mod packaging;
 mod probe;
 mod run;
+mod setup;
 mod status;
 mod steer;
 
@@ -22,10 +23,11 @@ use proto::message::MinionIdError;
 use tracing::level_filters::LevelFilter;
 
 use crate::arguments::{DocumentError, LineError, PillarError};
-use crate::config::{Config, ConfigError, DEFAULT_MINION_CONFIG, DEFAULT_PATH, Permissions, Source};
+use crate::config::{Config, ConfigError, DEFAULT_MINION_CONFIG, DEFAULT_PATH, Outline, Permissions, Source};
 use crate::dispatch::FunctionError;
 use crate::exit::Exit;
 use crate::output::TooLong;
+use crate::setup::SetupError;
 use crate::sidecar::control::ControlError;
 use args::{Args, Command, LogFormat};
 
@@ -69,6 +71,14 @@ enum CliError {
     Print(String),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(
+        "nothing has been written: {} has a section `sidecar:` already; add the lines above to it by hand, then \
+         run this again",
+        .0.display()
+    )]
+    ByHand(PathBuf),
     #[error("no sidecar answers at {address}: {why}; is it running? (systemctl status saltfo)")]
     NoSidecar {
         address: std::net::SocketAddr,
@@ -99,6 +109,7 @@ fn run(args: &Args) -> Result<Exit, CliError> {
         Command::ActiveMaster(request) => active_master::run(&args.common, request),
         Command::Run(request) => run::run(&args.common, request),
         Command::Agent => agent::run(&args.common),
+        Command::Setup(request) => setup::run(&args.common, request),
         Command::Status(request) => status::run(&args.common, request),
         Command::Move(request) => steer::move_minion(&args.common, request),
         Command::Drain(request) => steer::drain(&args.common, request),
@@ -126,7 +137,8 @@ impl args::Common {
         ] {
             let is_used = |path: &Path| match &source {
                 Source::Sidecar { file, minion } => {
-                    path == minion && !Config::has_identity(file).unwrap_or_default()
+                    let outline = Outline::read(file).ok().flatten().unwrap_or_default();
+                    path == minion && !outline.has_identity
                 }
                 other => path == other.path(),
             };

@@ -3,8 +3,8 @@
 mod client;
 mod error;
 mod key_file;
-mod minion;
-mod saltfo_yaml;
+pub(crate) mod minion;
+pub(crate) mod saltfo_yaml;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,9 @@ use pki_tools::secrets::Secrets;
 use proto::auth::Trust;
 use proto::identity::{Algorithms, Identity};
 
-pub use error::ConfigError;
+pub use error::{ConfigError, Place};
 pub use proto::net::{Host, HostError};
+pub(crate) use saltfo_yaml::{Outline, parse};
 
 use crate::sidecar::settings::{Mode, RelaySettings, Settings};
 
@@ -28,9 +29,9 @@ pub const DEFAULT_MINION_CONFIG: &str = "/etc/salt/minion";
 pub const RELAY_DROP_IN: &str = "zz-saltfo-relay.conf";
 
 /// Salt's port for publications.
-const PUBLISH_PORT: u16 = 4505;
+pub(crate) const PUBLISH_PORT: u16 = 4505;
 /// Salt's port for requests.
-const MASTER_PORT: u16 = 4506;
+pub(crate) const MASTER_PORT: u16 = 4506;
 
 /// Everything that is needed to ask the masters of one client; all of it has been checked.
 pub struct Config {
@@ -115,14 +116,6 @@ impl Config {
         saltfo_yaml::settings(file)
     }
 
-    /// Whether a `saltfo.yaml` has an identity of its own; else it speaks as the minion.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn has_identity(file: &Path) -> Result<bool, ConfigError> {
-        saltfo_yaml::has_identity(file)
-    }
-
     fn check(&self, file: &Path) -> Result<(), ConfigError> {
         let mut names: Vec<&Host> = self.masters.iter().map(|master| &master.name).collect();
         names.sort();
@@ -138,21 +131,22 @@ impl Config {
             None if names.is_empty() => Err(ConfigError::NoMasters {
                 file: file.to_owned(),
             }),
-            None => self.check_relay(file),
+            None if self.sidecar.mode == Mode::Relay => self.check_relay(file),
+            None => Ok(()),
         }
     }
 
     /// A relay that is a master to itself would go round in circles.
-    fn check_relay(&self, file: &Path) -> Result<(), ConfigError> {
+    pub(crate) fn check_relay(&self, file: &Path) -> Result<(), ConfigError> {
         let relay = &self.sidecar.relay;
         let is_relay = |master: &&MasterConfig| master.is_at(relay);
         match self.masters.iter().find(is_relay) {
-            Some(master) if self.sidecar.mode == Mode::Relay => Err(ConfigError::MasterIsRelay {
+            Some(master) => Err(ConfigError::MasterIsRelay {
                 file: file.to_owned(),
                 name: master.name.as_str().to_owned(),
                 address: relay.requests(),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod master;
 pub mod output;
 mod permission;
 pub mod probe;
+pub mod setup;
 pub mod sidecar;
 pub mod state;
 pub mod success;

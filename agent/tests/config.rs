@@ -381,6 +381,38 @@ fn minion_d_wins_over_the_main_file_in_the_order_of_names() {
 }
 
 #[test]
+fn lists_of_minion_d_are_joined_and_replace_that_of_the_main_file() {
+    let (folder, text) = minion_folder();
+    folder.write("minion.d/10.conf", "master: [salt4, salt5]\n", 0o644);
+    folder.write("minion.d/20.conf", "master: [salt6, salt4]\n", 0o644);
+    let names = |config: &Config| -> Vec<String> {
+        let masters = config.masters.iter();
+        masters.map(|master| master.name.as_str().to_owned()).collect()
+    };
+    assert_eq!(names(&folder.minion(&text).unwrap()), ["salt4", "salt5", "salt6"]);
+    folder.write("minion.d/30.conf", "master: salt7\n", 0o644);
+    assert_eq!(names(&folder.minion(&text).unwrap()), ["salt7"]);
+}
+
+#[test]
+fn what_is_included_by_name_wins_over_minion_d() {
+    let (folder, text) = minion_folder();
+    folder.write("minion.d/10.conf", "id: from10\nmaster_port: 1\n", 0o644);
+    folder.write("minion.d/.hidden.conf", "id: not-read\n", 0o644);
+    folder.write("more/a.yaml", "master_port: 2\ninclude: [b.yaml]\n", 0o644);
+    folder.write("more/b.yaml", "master_port: 3\n", 0o644);
+    let config = folder
+        .minion(&format!("{text}include: [none/*, more/a.yaml]\n"))
+        .unwrap();
+    assert_eq!(config.identity.id().as_str(), "from10");
+    assert_eq!(config.masters[0].master_port, 3);
+    let config = folder
+        .minion(&format!("{text}default_include: more/*.yaml\n"))
+        .unwrap();
+    assert_eq!(config.identity.id().as_str(), "minion01");
+}
+
+#[test]
 fn a_minion_without_an_id_has_it_in_a_file() {
     let (folder, text) = minion_folder();
     let text = text.replace("id: minion01\n", "");

@@ -99,6 +99,9 @@ pub(crate) enum Command {
     /// Keep the local minion away from a master (mode relay)
     #[command(after_help = DRAIN_HELP)]
     Drain(Drain),
+    /// Lead this host's minion to the relay of its sidecar, or back to its masters
+    #[command(after_help = SETUP_HELP)]
+    Setup(Setup),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  saltfo completions bash > /etc/bash_completion.d/saltfo")]
     Completions {
@@ -170,6 +173,30 @@ Examples:
 
 Exit codes: 0 if jobs reach the minion, 3 if they do not, 2 if no sidecar answers.";
 
+const SETUP_HELP: &str = "\
+Prints what has to change on this host; with --apply it is done. The minion's own files stay as
+they are: a drop-in that Salt reads last, minion.d/zz-saltfo-relay.conf, makes the relay its only
+master, and without that file all is as it was. In saltfo.yaml the relay needs `masters:` (taken
+from the minion's configuration) and `sidecar: {mode: relay}`: they are written if the file is not
+there, and added at its end if nothing of it has to change for that. Files are written whole or not
+at all; what was there is kept as FILE.bak, that of the drop-in beside its folder. Nothing is
+restarted: do that, in this order.
+
+To the relay, the sidecar first:
+  saltfo setup relay                                     what would be written
+  saltfo setup relay --apply
+  systemctl restart saltfo && systemctl restart salt-minion
+
+Back, at any time, also if the sidecar does not run:
+  saltfo setup direct --apply && systemctl restart salt-minion
+
+Other examples:
+  saltfo setup relay --out json
+  saltfo --minion-config /srv/2/minion --config /srv/2/saltfo.yaml setup relay --apply
+
+Exit codes: 0 if it is done, can be done, or nothing is to do; 2 if something stands against it,
+which is said with its place, and then nothing has been written.";
+
 const ACTIVE_MASTER_HELP: &str = "\
 Asks all masters at once: signs in, verifies, publishes test.ping for this one id and waits for the return.
 The first verified answer wins; a dead, hung or lying other master costs nothing.
@@ -230,6 +257,25 @@ pub(crate) struct Drain {
     /// Where the sidecar's report is [default: sidecar.listen of saltfo.yaml, else 127.0.0.1:9745]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<std::net::SocketAddr>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Setup {
+    /// Where the minion is to be led
+    #[arg(value_enum)]
+    pub(crate) target: Target,
+    /// Write it; without this it is only printed
+    #[arg(long)]
+    pub(crate) apply: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    /// To the relay
+    Relay,
+    /// Back to the masters of its own configuration
+    Direct,
 }
 
 #[derive(Debug, clap::Args)]

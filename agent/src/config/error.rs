@@ -21,7 +21,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub(super) fn new(file: &Path, location: serde_saphyr::Location) -> Self {
+    pub(crate) fn new(file: &Path, location: serde_saphyr::Location) -> Self {
         Self {
             file: file.to_owned(),
             line: location.line(),

@@ -1,8 +1,10 @@
 //! A salt-minion's own configuration: we speak as that minion, to its masters, with its keys.
 //!
-//! Salt's rules are followed where they matter here: `minion.d/*.conf` is read after the main file and
+//! Salt's rules are followed where they matter here: what is included is read after the main file and
 //! wins, `root_dir` goes before `pki_dir`, a missing `id` is in the file `minion_id`. Everything else in
 //! such a file is none of our business.
+
+pub(crate) mod files;
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +15,10 @@ use proto::message::MinionId;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use self::files::{ConfigFile, Layer};
 use super::error::Place;
 use super::key_file::{self, TextFile};
-use super::saltfo_yaml::{algorithms, parse};
+use super::saltfo_yaml::algorithms;
 use super::{
     Config, ConfigError, DEFAULT_PATH, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions,
     RELAY_DROP_IN,
@@ -29,7 +32,6 @@ struct Raw {
     master: Option<Spanned<Masters>>,
     pki_dir: Option<PathBuf>,
     root_dir: Option<PathBuf>,
-    default_include: Option<String>,
     publish_port: Option<u16>,
     master_port: Option<u16>,
     master_sign_key_name: Option<String>,
@@ -53,6 +55,7 @@ type Found<T> = Option<(PathBuf, T)>;
 struct Merged {
     id: Found<Spanned<String>>,
     master: Found<Spanned<Masters>>,
+    master_layer: Option<Layer>,
     pki_dir: Option<PathBuf>,
     root_dir: Option<PathBuf>,
     publish_port: Option<u16>,
@@ -73,20 +76,32 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
 }
 
 /// A minion: who it is, and how it verifies its masters.
-pub(super) struct Minion {
+pub(crate) struct Minion {
     pub(super) identity: Identity,
     pub(super) algorithms: Algorithms,
     anchors: Anchors,
     merged: Merged,
+    /// Where the public half of `master_sign` belongs.
+    pub(crate) signer: PathBuf,
     path: PathBuf,
 }
 
 impl Minion {
     pub(super) fn read(path: &Path, permissions: Permissions) -> Result<Self, ConfigError> {
+        Self::without(None, path, permissions)
+    }
+
+    /// The same, as if one of the included files were not there.
+    pub(crate) fn without(
+        left_out: Option<&Path>,
+        path: &Path,
+        permissions: Permissions,
+    ) -> Result<Self, ConfigError> {
         let mut merged = Merged::default();
-        let include = merged.take(path)?.unwrap_or_else(|| "minion.d/*.conf".to_owned());
-        for included in included(path, &include)? {
-            merged.take(&included)?;
+        for file in files::read(path)? {
+            if Some(file.path.as_path()) != left_out {
+                merged.take(&file)?;
+            }
         }
 
         let id = merged.id(path)?;
@@ -101,13 +116,14 @@ impl Minion {
             identity,
             algorithms: merged.algorithms,
             anchors: Anchors::read(&merged, &pki_dir)?,
+            signer: merged.signer(&pki_dir),
             merged,
             path: path.to_owned(),
         })
     }
 
     /// Its masters; an error if the one that it has is the relay of these settings, which stand in that file.
-    pub(super) fn masters(
+    pub(crate) fn masters(
         &self,
         settings: &Settings,
         saltfo_yaml: &Path,
@@ -141,6 +157,11 @@ impl Minion {
         }
     }
 
+    /// Whether it can verify the keys of several masters.
+    pub(crate) const fn has_signer(&self) -> bool {
+        self.anchors.signer.is_some()
+    }
+
     /// What makes a master genuine to it, where the master has anchors of its own.
     pub(super) fn trust(
         &self,
@@ -158,22 +179,29 @@ impl Minion {
 }
 
 impl Merged {
-    /// Lays the options of one file over those that are there. Gives `default_include`.
-    fn take(&mut self, path: &Path) -> Result<Option<String>, ConfigError> {
-        let file = TextFile::read(path, "minion configuration")?;
-        // An empty file is a null document.
-        let raw: Option<Raw> = if file.text.trim().is_empty() {
-            None
-        } else {
-            parse(path, &file.text)?
-        };
-        let raw = raw.unwrap_or_default();
+    /// Lays the options of one file over those that are there.
+    fn take(&mut self, file: &ConfigFile) -> Result<(), ConfigError> {
+        let path = file.path.as_path();
+        let raw: Raw = file.parse()?;
         let found = |value| (path.to_owned(), value);
         self.id = raw.id.map(found).or(self.id.take());
-        self.master = raw
-            .master
-            .map(|value| (path.to_owned(), value))
-            .or(self.master.take());
+        if let Some(mut master) = raw.master {
+            // `salt.utils.dictupdate.update`, with `merge_lists`.
+            if file.layer == Layer::Default
+                && self.master_layer == Some(Layer::Default)
+                && let Some((_, before)) = self.master.take()
+                && let (Masters::Several(before), Masters::Several(names)) = (before.value, &mut master.value)
+            {
+                let more = std::mem::replace(names, before);
+                for name in more {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+            self.master = Some((path.to_owned(), master));
+            self.master_layer = Some(file.layer);
+        }
         self.pki_dir = raw.pki_dir.or(self.pki_dir.take());
         self.root_dir = raw.root_dir.or(self.root_dir.take());
         self.publish_port = raw.publish_port.or(self.publish_port);
@@ -192,7 +220,7 @@ impl Merged {
         if raw.signing_algorithm.is_some() {
             self.algorithms.signing = read.signing;
         }
-        Ok(raw.default_include)
+        Ok(())
     }
 
     fn id(&self, main: &Path) -> Result<MinionId, ConfigError> {
@@ -220,6 +248,12 @@ impl Merged {
         })
     }
 
+    /// Where the public half of `master_sign` belongs.
+    fn signer(&self, pki_dir: &Path) -> PathBuf {
+        let name = self.master_sign_key_name.as_deref().unwrap_or("master_sign");
+        pki_dir.join(format!("{name}.pub"))
+    }
+
     /// `root_dir` before `pki_dir`, unless it is there already: `salt.config.prepend_root_dir`.
     fn pki_dir(&self) -> PathBuf {
         let pki_dir = self
@@ -236,41 +270,6 @@ impl Merged {
     }
 }
 
-/// The files that `default_include` stands for, in Salt's order: sorted by name.
-///
-/// A missing folder is none, as for Salt. Only a pattern in the last part is understood.
-fn included(main: &Path, pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
-    let pattern = main.parent().unwrap_or(Path::new("")).join(pattern);
-    let (Some(folder), Some(name)) = (
-        pattern.parent(),
-        pattern.file_name().and_then(|name| name.to_str()),
-    ) else {
-        return Ok(Vec::new());
-    };
-    let (prefix, suffix) = name.split_once('*').unwrap_or((name, ""));
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Ok(Vec::new());
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| ConfigError::Unreadable {
-            file: folder.to_owned(),
-            what: "folder of included files",
-            source,
-        })?;
-        // Salt leaves its own schedule file out of what it reads here.
-        if let Some(name) = entry.file_name().to_str()
-            && name.starts_with(prefix)
-            && name.ends_with(suffix)
-            && name != "_schedule.conf"
-        {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// What the minion verifies its masters with.
 struct Anchors {
     signer: Option<PublicKey>,
@@ -281,8 +280,7 @@ struct Anchors {
 
 impl Anchors {
     fn read(merged: &Merged, pki_dir: &Path) -> Result<Self, ConfigError> {
-        let name = merged.master_sign_key_name.as_deref().unwrap_or("master_sign");
-        let signer = pki_dir.join(format!("{name}.pub"));
+        let signer = merged.signer(pki_dir);
         let signer = signer
             .exists()
             .then(|| key_file::public_key(&signer, "master_sign public key"))

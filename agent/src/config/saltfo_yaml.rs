@@ -7,7 +7,6 @@ use proto::crypto::{PrivateKey, PublicKey};
 use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_saphyr::{Location, Spanned};
 use zeroize::Zeroizing;
 
@@ -136,26 +135,56 @@ fn beside_minion(raw: &Raw, minion: &Path, keys: &Keys<'_>) -> Result<Config, Co
 /// The sections for the sidecar, beside anything.
 #[derive(Deserialize, Default)]
 struct RawSections {
-    id: Option<IgnoredAny>,
     sidecar: Option<RawSettings>,
     relay: Option<RawRelay>,
 }
 
 /// How the sidecar behaves, whatever else is in the file.
 pub(super) fn settings(path: &Path) -> Result<Settings, ConfigError> {
-    let raw = sections(path)?;
+    settings_of(path, &TextFile::read(path, "configuration")?.text)
+}
+
+/// The same of a text that is to be the file's.
+pub(crate) fn settings_of(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    let raw: Option<RawSections> = parse(path, text)?;
+    let raw = raw.unwrap_or_default();
     check(path, raw.sidecar.as_ref(), raw.relay.as_ref())
 }
 
-/// Whether the identity is in the file.
-pub(super) fn has_identity(path: &Path) -> Result<bool, ConfigError> {
-    Ok(sections(path)?.id.is_some())
+/// What a file speaks of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Outline {
+    pub(crate) has_identity: bool,
+    pub(crate) has_masters: bool,
+    pub(crate) has_sidecar: bool,
+    /// How many masters it has.
+    pub(crate) masters: usize,
+    /// Each master's own key is there.
+    pub(crate) all_pinned: bool,
 }
 
-fn sections(path: &Path) -> Result<RawSections, ConfigError> {
-    let file = TextFile::read(path, "configuration")?;
-    let raw: Option<RawSections> = parse(path, &file.text)?;
-    Ok(raw.unwrap_or_default())
+impl Outline {
+    /// Of a file; nothing if it is not there.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, ConfigError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        Self::of(path, &TextFile::read(path, "configuration")?.text).map(Some)
+    }
+
+    /// Of a text that is to be the file's.
+    pub(crate) fn of(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let raw: Option<Raw> = parse(path, text)?;
+        let raw = raw.unwrap_or_default();
+        let masters = raw.masters.as_deref().unwrap_or_default();
+        Ok(Self {
+            has_identity: raw.id.is_some() || raw.pki.is_some(),
+            has_masters: raw.masters.is_some(),
+            has_sidecar: raw.sidecar.is_some(),
+            masters: masters.len(),
+            all_pinned: masters.iter().all(|master| master.master_pub.is_some()),
+        })
+    }
 }
 
 fn check(
@@ -188,7 +217,7 @@ impl Raw {
 }
 
 /// Reads YAML into `T`; errors name the place.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().map(|location| Place::new(path, location));

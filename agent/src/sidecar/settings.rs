@@ -172,6 +172,11 @@ pub enum SettingError {
         /// The other key.
         taken_by: &'static str,
     },
+    /// A port that minions do not take for what it is.
+    #[error(
+        "a salt-minion whose `publish_port` is 4506 uses the port that its master reports: choose another"
+    )]
+    PublishPort,
     /// A command without words, or without a program.
     #[error("a command is a list of words, and the first one is the program")]
     NoProgram,

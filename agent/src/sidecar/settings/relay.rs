@@ -46,18 +46,21 @@ impl RawRelay {
         };
         let checked = RelaySettings {
             listen: read("listen", &self.listen, default.listen, loopback).map_err(ours)?,
-            publish_port: read("publish_port", &self.publish_port, default.publish_port, port)
-                .map_err(ours)?,
+            publish_port: read(
+                "publish_port",
+                &self.publish_port,
+                default.publish_port,
+                publish_port,
+            )
+            .map_err(ours)?,
             master_port: read("master_port", &self.master_port, default.master_port, port).map_err(ours)?,
         };
-        if checked.publish_port != checked.master_port {
-            return Ok(checked);
-        }
-        // One of the two was chosen: by default they differ.
-        match (&self.master_port, &self.publish_port) {
-            (Some(port), _) => Err(twice("relay", "master_port", port, "relay.publish_port")),
-            (None, Some(port)) => Err(twice("relay", "publish_port", port, "relay.master_port")),
-            (None, None) => Ok(checked),
+        match &self.master_port {
+            Some(port) if checked.publish_port == checked.master_port => {
+                Err(twice("relay", "master_port", port, "relay.publish_port"))
+            }
+            // By default it is the one that the other cannot be.
+            _ => Ok(checked),
         }
     }
 
@@ -130,6 +133,15 @@ fn port(value: &str) -> Result<u16, SettingError> {
     u16::try_from(port).map_err(|_| SettingError::Number {
         value: value.to_owned(),
     })
+}
+
+/// A salt-minion takes 4506 for "not set", and the port that its master reports instead: `AsyncPubChannel.connect` in
+/// salt/channel/client.py, 3006 to 3008.
+fn publish_port(value: &str) -> Result<u16, SettingError> {
+    match port(value)? {
+        4506 => Err(SettingError::PublishPort),
+        port => Ok(port),
+    }
 }
 
 #[cfg(test)]
@@ -208,8 +220,8 @@ mod tests {
             ),
             (
                 "{}",
-                "publish_port: 4506",
-                "1:15 relay.publish_port: `4506` is the port of `relay.master_port`, too",
+                "publish_port: 4506\nmaster_port: 4507",
+                "1:15 relay.publish_port: a salt-minion whose `publish_port` is 4506 uses the port that its master reports",
             ),
             (
                 "{}",
