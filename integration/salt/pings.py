@@ -15,16 +15,19 @@ import salt.exceptions
 
 # From one publication to the next one, in seconds: a minion forks for each, and more of them would hold each other up.
 GAP = 0.1
+# After so many seconds without an answer a minion that is there may be a busy one: from now on so long.
+BUSY = 3
+LONG_GAP = 1
 
 
 def until_answered(client, minion):
-    published = {}
+    published, start = {}, time.monotonic()
     while True:
         begun = time.monotonic()
         job = publish(client, minion)
         if job:
             published[job] = begun
-        due = time.monotonic() + GAP
+        due = time.monotonic() + (GAP if begun - start < BUSY else LONG_GAP)
         while (left := due - time.monotonic()) > 0:
             event = client.event.get_event(wait=left, tag="salt/job/", full=True)
             if not event:

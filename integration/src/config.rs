@@ -30,6 +30,21 @@ const EXTRA: &str = "zz-extra.conf";
 /// Each minion may publish `test.ping` to itself: only so the sidecar, which has its key, can prove that jobs get through.
 const PEER: &str = "peer:\n  '^minion[0-9]+$': ['test\\.ping$']\n";
 
+/// What `saltfo setup relay` tells a minion besides its master.
+const BEHIND_RELAY: &str = "\
+master_type: str
+master_alive_interval: 0
+master_failback: False
+random_master: False
+master_shuffle: False
+recon_default: 100
+recon_max: 500
+recon_randomize: False
+acceptance_wait_time: 1
+acceptance_wait_time_max: 10
+master_tries: -1
+";
+
 /// The only master of a minion behind a relay.
 const RELAY: &str = "127.0.0.1";
 
@@ -239,10 +254,7 @@ fn minion_config(folder: &HostFolder) -> String {
 /// What a lab chooses and `saltfo.conf` sets.
 fn minion_settings(settings: &Settings) -> String {
     if settings.relay {
-        // A list of one and `failover` would be something else. What else helps a minion behind a relay is not set: tests
-        // that need it say so.
-        return "master_type: str\nrandom_master: False\nmaster_alive_interval: 0\nping_interval: 0\n"
-            .to_owned();
+        return BEHIND_RELAY.to_owned();
     }
     let random = if settings.random_master { "True" } else { "False" };
     format!(

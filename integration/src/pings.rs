@@ -79,7 +79,7 @@ impl Lab {
 }
 
 impl Pings {
-    /// Begins to publish, ten times a second until one is answered.
+    /// Begins to publish until one is answered: ten a second, after 3 s one a second.
     ///
     /// # Errors
     /// The process has ended.

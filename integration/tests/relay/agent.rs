@@ -108,8 +108,10 @@ impl<'a> Relay<'a> {
         fs::read_to_string(self.running().log_path()).unwrap_or_default()
     }
 
-    pub(crate) fn log_tail(&self) -> String {
-        self.running().log_tail()
+    /// What it reports, and the ends of its log and the minion's: for whoever waits in vain.
+    pub(crate) fn evidence(&self) -> String {
+        let minion = self.lab.minion(MINION).unwrap().log_tail();
+        format!("{:#}\n{}\n{minion}", self.status(), self.running().log_tail())
     }
 
     /// That the minion still has the process that it had in the beginning: nobody has restarted it, nor has it itself.

@@ -9,10 +9,19 @@ use crate::agent::{LONG, MINION, Relay};
 use crate::faults::fresh;
 use crate::network;
 
-/// What a minion that does not read may cost, in KiB: the bound for publications (64 MiB) is far above what is published here.
-const UNREAD: u64 = 8 * 1024;
-/// Publications while the minion stands still.
-const PUBLICATIONS: usize = 300;
+/// What a minion that does not read may cost, in KiB: 64 MiB of publications, and a quarter of that for all else.
+const UNREAD: u64 = 80 * 1024;
+/// Publications while the minion stands still, and the bytes of each: more than what is kept for it.
+const PUBLICATIONS: u32 = 800;
+const LENGTH: u32 = 128 * 1024;
+/// Who publishes them: one process, as starting `salt` takes longer than the rest.
+const FLOOD: &str = r#"
+import sys, salt.client
+config, minion, count, length = sys.argv[1:]
+client = salt.client.LocalClient(c_path=config)
+for _ in range(int(count)):
+    client.pub([minion], "test.arg", ["x" * int(length)], tgt_type="list", timeout=5)
+"#;
 
 /// Nobody, a browser, a peer of another kind, half a greeting, and more connections than there are places for.
 const JUNK: &str = r#"
@@ -41,20 +50,24 @@ pub(crate) fn a_second_relay_says_that_its_ports_are_taken(relay: &mut Relay<'_>
     let mut command = relay.second();
     let second = command.stderr(std::fs::File::create(&log).unwrap());
     let second = Ended(second.spawn().unwrap());
-    relay.configure("");
-    for port in ["4505", "4506"] {
-        until("it tells which port is taken", LONG, || {
+    let says = |words: &[&str]| {
+        until(&format!("it tells {words:?}"), LONG, || {
             let said = std::fs::read_to_string(&log)?;
             let told = said
                 .lines()
-                .any(|line| line.contains("port") && line.contains(port));
+                .any(|line| words.iter().all(|word| line.contains(word)));
             Ok(told.then_some(()))
         })
         .unwrap();
+    };
+    says(&["the report is at", "9746"]);
+    relay.configure("");
+    for port in ["127.0.0.1:4505", "127.0.0.1:4506"] {
+        says(&["another process has that port", port]);
     }
-    fresh(lab, through, LONG);
+    fresh(relay, through, LONG);
     drop(second);
-    fresh(lab, through, LONG);
+    fresh(relay, through, LONG);
     assert_eq!(relay.settled(), through);
 }
 
@@ -68,41 +81,46 @@ pub(crate) fn junk_on_its_ports_harms_nobody(relay: &mut Relay<'_>) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    fresh(lab, through, LONG);
+    fresh(relay, through, LONG);
     assert_eq!(relay.pid(), process);
     assert_eq!(relay.settled(), through);
     relay.minion_was_not_restarted();
 }
 
-/// A minion that stands still costs bounded memory, and hears on when it goes on.
+/// A minion that stands still costs bounded memory, and hears on when it goes on. The publications are another minion's: it reads
+/// them, and drops them.
 pub(crate) fn a_minion_that_stands_still_costs_little(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let lab = relay.lab;
+    let other_key = lab.pki_dir(through).unwrap().join("minions/elsewhere");
+    std::fs::copy(lab.pki_dir(MINION).unwrap().join("minion.pub"), &other_key).unwrap();
     let before = relay.resident();
     let minion = lab.minion(MINION).unwrap();
     minion.hang().unwrap();
-    // One process that publishes: starting `salt` takes longer than the rest.
-    let script = "import sys, salt.client\n\
-        client = salt.client.LocalClient(c_path=sys.argv[1])\n\
-        for _ in range(int(sys.argv[2])):\n    client.pub(['nobody', sys.argv[3]], 'test.ping', tgt_type='list', timeout=1)\n";
     let output = lab
         .command(through, lab.salt().python())
-        .args(["-c", script])
+        .args(["-c", FLOOD])
         .arg(lab.config_dir(through).join("master"))
-        .args([&PUBLICATIONS.to_string(), MINION])
+        .args(["elsewhere", &PUBLICATIONS.to_string(), &LENGTH.to_string()])
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let after = relay.resident();
+    let dropped = relay.status()["relay"]["traffic"]["dropped"]["unread"].clone();
     minion.resume().unwrap();
     let start = Instant::now();
-    fresh(lab, through, LONG);
+    fresh(relay, through, LONG);
     eprintln!(
-        "a minion stood still for {PUBLICATIONS} publications: {before} → {after} KiB resident, a job came back {:.1} s after it went on",
+        "a minion stood still for {PUBLICATIONS} publications of {} KiB: {before} → {after} KiB resident, {dropped} dropped; a job came back \
+         {:.1} s after it went on",
+        LENGTH / 1024,
         start.elapsed().as_secs_f64()
     );
     assert!(after < before + UNREAD, "{before} → {after} KiB");
+    assert!(dropped.as_u64().unwrap() > 0, "{dropped}");
+    std::fs::remove_file(other_key).unwrap();
     relay.settled();
+    relay.minion_was_not_restarted();
 }
 
 /// Its process dies and a new one starts: the minion is there again, and has not been restarted.
@@ -116,7 +134,7 @@ pub(crate) fn a_relay_that_dies_and_comes_back_finds_its_minion(relay: &mut Rela
             .then(|| crate::agent::elected(status))
             .flatten()
     });
-    fresh(relay.lab, elected, LONG);
+    fresh(relay, elected, LONG);
     eprintln!(
         "killed and started again: a fresh job was answered {:.1} s later ({through}, then {elected})",
         start.elapsed().as_secs_f64()
@@ -151,7 +169,7 @@ pub(crate) fn a_minion_that_starts_before_its_relay_waits_for_it(relay: &mut Rel
     let start = Instant::now();
     relay.start();
     let through = relay.settled();
-    fresh(relay.lab, through, LONG);
+    fresh(relay, through, LONG);
     eprintln!(
         "a minion that waited for its relay: a job came back {:.1} s after the relay was started",
         start.elapsed().as_secs_f64()

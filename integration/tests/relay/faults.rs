@@ -121,7 +121,7 @@ pub(crate) fn an_impostor_is_not_elected_even_when_there_is_nobody_else(
     relay.wait("jobs get through the genuine one", |status| {
         (elected(status) == Some(last) && status["ready"] == true).then_some(())
     });
-    fresh(relay.lab, last, LONG);
+    fresh(relay, last, LONG);
     impostor.unwrap().give_way();
     relay.settled();
     relay.minion_was_not_restarted();
@@ -142,9 +142,9 @@ pub(crate) fn switch(
     breaks();
     let answer = pings
         .answer(LONG)
-        .unwrap_or_else(|error| panic!("{fault}: {error:#}\n{:#}\n{}", relay.status(), relay.log_tail()));
+        .unwrap_or_else(|error| panic!("{fault}: {error:#}\n{:#}\n{}", relay.status(), relay.evidence()));
     let answered = answer.at - start;
-    assert!(answered < at_most, "{fault}: {answered:?}\n{}", relay.log_tail());
+    assert!(answered < at_most, "{fault}: {answered:?}\n{}", relay.evidence());
     let status = relay.status();
     let last = &status["relay"]["last_switch"];
     assert_eq!(relay.switches(), before + 1, "{fault}: {last:#}");
@@ -163,11 +163,20 @@ pub(crate) fn switch(
 }
 
 /// Waits until a fresh job is answered through this master; how long that took.
-pub(crate) fn fresh(lab: &Lab, master: &str, at_most: Duration) -> Duration {
-    let mut pings: Pings = lab.pings(master, MINION).unwrap();
+pub(crate) fn fresh(relay: &Relay<'_>, master: &str, at_most: Duration) -> Duration {
+    let mut pings = relay.lab.pings(master, MINION).unwrap();
+    ping(relay, &mut pings, at_most)
+}
+
+/// The same with a process that is there already.
+pub(crate) fn ping(relay: &Relay<'_>, pings: &mut Pings, at_most: Duration) -> Duration {
     let start = Instant::now();
     pings.begin().unwrap();
-    pings.answer(at_most).unwrap().at - start
+    let answer = pings.answer(at_most);
+    answer
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", relay.evidence()))
+        .at
+        - start
 }
 
 /// The masters die together, stay away, and come back: the minion was not restarted, and its connections were never broken.
@@ -192,7 +201,7 @@ pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
     let through = relay.wait("jobs get through one", |status| {
         (status["ready"] == true).then(|| elected(status)).flatten()
     });
-    fresh(relay.lab, through, LONG);
+    fresh(relay, through, LONG);
     eprintln!(
         "both masters gone for {seconds} s: a fresh job was answered {:.1} s after both were back",
         start.elapsed().as_secs_f64()

@@ -33,7 +33,7 @@ pub(crate) fn a_state_that_runs_across_a_switch_returns_to_the_other_master(rela
     master.resume().unwrap();
     assert_eq!(relay.settled(), to);
     // The one that hung has published it, and finds nobody who would run it again.
-    fresh(lab, to, LONG);
+    fresh(relay, to, LONG);
     assert_eq!(ended.wait_for_line(lab), 1, "{ended:?}");
     relay.minion_was_not_restarted();
 }
@@ -119,7 +119,7 @@ pub(crate) fn a_planned_move_loses_nothing(relay: &mut Relay<'_>) {
     let start = Instant::now();
     let (code, printed) = relay.saltfo(&["move", &format!("{to}.xyz.example")]);
     let took = start.elapsed();
-    assert_eq!(code, Some(0), "{printed}\n{}", relay.log_tail());
+    assert_eq!(code, Some(0), "{printed}\n{}", relay.evidence());
     assert_eq!(elected(&relay.status()), Some(to));
     eprintln!("saltfo move: {:.2} s", took.as_secs_f64());
     once.end().has_returned(MINION);

@@ -1,18 +1,23 @@
 //! What goes through a relay in good times: `salt-call` beside the daemon, large files, keys that rotate.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use integration::{Lab, Pings, until};
+use integration::{Lab, until};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::agent::{LONG, MASTERS, MINION, Relay};
+use crate::faults::ping;
 
 /// Keys that each master takes.
 const ROTATIONS: u32 = 8;
+/// Between two jobs beside something else: a minion that is asked all the time is busy with that.
+const REST: Duration = Duration::from_millis(300);
 /// The longest that a job may take beside a large file.
 const BESIDE: Duration = Duration::from_secs(10);
 
@@ -34,8 +39,9 @@ pub(crate) fn salt_call_works_beside_the_daemon(relay: &mut Relay<'_>) {
         });
         let mut jobs = 0;
         while !done.load(Ordering::SeqCst) {
-            ping(&mut pings);
+            ping(relay, &mut pings, LONG);
             jobs += 1;
+            std::thread::sleep(REST);
         }
         (calls.join().unwrap(), jobs)
     });
@@ -68,8 +74,9 @@ pub(crate) fn a_large_file_arrives_and_holds_up_nobody(relay: &mut Relay<'_>) {
         });
         let (mut longest, mut most) = (Duration::ZERO, 0);
         while !arrived.load(Ordering::SeqCst) {
-            longest = longest.max(ping(&mut pings));
+            longest = longest.max(ping(relay, &mut pings, LONG));
             most = most.max(relay.resident());
+            std::thread::sleep(REST);
         }
         (transfer.join().unwrap(), most, longest)
     });
@@ -92,15 +99,13 @@ pub(crate) fn keys_that_rotate_move_nobody(relay: &mut Relay<'_>) {
     let mut pings = relay.lab.pings(through, MINION).unwrap();
     for _ in 0..ROTATIONS {
         for master in MASTERS {
-            // As `salt-key -d` tells a master that a minion is gone (`salt.crypt.dropfile`); the master removes it when it acts on it.
-            let told = relay.lab.folder().join(master).join("cache/.dfn");
-            fs::write(&told, "").unwrap();
+            let told = rotate(relay.lab, master);
             until("the master takes a new key", LONG, || {
                 Ok((!told.exists()).then_some(()))
             })
             .unwrap();
         }
-        ping(&mut pings);
+        ping(relay, &mut pings, LONG);
     }
     assert_eq!(relay.settled(), through);
     assert_eq!(relay.switches(), switches);
@@ -109,11 +114,16 @@ pub(crate) fn keys_that_rotate_move_nobody(relay: &mut Relay<'_>) {
     relay.minion_was_not_restarted();
 }
 
-/// One job there and back.
-fn ping(pings: &mut Pings) -> Duration {
-    let start = Instant::now();
-    pings.begin().unwrap();
-    pings.answer(LONG).unwrap().at - start
+/// As `salt-key -d` tells a master that a minion is gone (`salt.crypt.dropfile`): the id of the master in a file that it removes when
+/// it acts on it.
+fn rotate(lab: &Lab, master: &str) -> PathBuf {
+    let file = lab.folder().join(master).join("cache/.dfn");
+    let aside = file.with_extension("dfn-next");
+    let _ = fs::remove_file(&aside);
+    fs::write(&aside, format!("{}_master", lab.host(master).unwrap().fqdn)).unwrap();
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o400)).unwrap();
+    fs::rename(aside, &file).unwrap();
+    file
 }
 
 fn salt_call(lab: &Lab, arguments: &[&str]) -> Command {
