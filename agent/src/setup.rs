@@ -176,7 +176,7 @@ impl Host {
         let (masters, settings) = self.masters(&outline, &minion)?;
         options.check_keys(&minion, have_one_key(&masters, &outline), &self.saltfo_yaml)?;
 
-        let text = drop_in::text(&settings.relay, minion.has_signer(), &self.saltfo_yaml);
+        let text = drop_in::text(&settings.relay, options.traits(&minion), &self.saltfo_yaml);
         obstacles::check_order(&self.minion, &drop_in, &text)?;
         let mut plan = Plan {
             notes: options.notes(),

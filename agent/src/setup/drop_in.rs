@@ -4,8 +4,17 @@ use std::path::Path;
 
 use crate::sidecar::settings::RelaySettings;
 
-/// Its text. `has_signer`: the minion can verify the keys of several masters.
-pub(super) fn text(relay: &RelaySettings, has_signer: bool, saltfo_yaml: &Path) -> String {
+/// What the text depends on, of the minion's own configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traits {
+    /// It can verify the keys of several masters.
+    pub(super) has_signer: bool,
+    /// It verifies the signature of each publication (`sign_pub_messages`).
+    pub(super) verifies_publications: bool,
+}
+
+/// Its text.
+pub(super) fn text(relay: &RelaySettings, minion: Traits, saltfo_yaml: &Path) -> String {
     let RelaySettings {
         listen,
         publish_port,
@@ -33,10 +42,18 @@ master_failback: False
 random_master: False
 master_shuffle: False
 ";
-    if has_signer {
+    if minion.has_signer {
         text += "
 # The masters behind it have different keys: master_sign.pub verifies each.
 verify_master_pubkey_sign: True
+";
+    }
+    // Without it a minion signs in again at the first publication that it cannot decrypt; with it, it drops publications signed by another
+    // key for ever (salt/channel/client.py, `_decode_payload`), and only a request makes it sign in.
+    if minion.verifies_publications {
+        text += "
+# With sign_pub_messages it drops all that another master signs, until a request of its own fails there: so one a minute.
+ping_interval: 1
 ";
     }
     // Salt's own: 1 to 11 s at random, growing to 10 s. 3007 and 3008 set libzmq's interval only where it is random, and leave it at
@@ -64,7 +81,11 @@ mod tests {
     use super::*;
 
     fn options(relay: &RelaySettings, has_signer: bool) -> BTreeMap<String, Value> {
-        serde_saphyr::from_str(&text(relay, has_signer, Path::new("/x.yaml"))).unwrap()
+        let minion = Traits {
+            has_signer,
+            verifies_publications: !has_signer,
+        };
+        serde_saphyr::from_str(&text(relay, minion, Path::new("/x.yaml"))).unwrap()
     }
 
     #[test]
@@ -99,5 +120,6 @@ mod tests {
     fn a_minion_that_has_nothing_to_verify_with_is_not_told_to() {
         let options = options(&RelaySettings::default(), false);
         assert!(!options.contains_key("verify_master_pubkey_sign"));
+        assert_eq!(options["ping_interval"], json!(1));
     }
 }

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::SetupError;
+use super::drop_in::Traits;
 use crate::config::minion::Minion;
 use crate::config::minion::files::{self, ConfigFile, Layer};
 use crate::config::{ConfigError, Outline, Place, parse};
@@ -22,6 +23,7 @@ pub(super) struct Options {
     use_master_when_local: Found,
     master_finger: Found,
     verify_master_pubkey_sign: Found,
+    sign_pub_messages: Found,
 }
 
 type Found = Option<(Place, String)>;
@@ -36,6 +38,7 @@ struct Raw {
     use_master_when_local: Scalar,
     master_finger: Scalar,
     verify_master_pubkey_sign: Scalar,
+    sign_pub_messages: Scalar,
 }
 
 #[derive(Deserialize)]
@@ -66,12 +69,21 @@ impl Options {
             (&mut self.use_master_when_local, raw.use_master_when_local),
             (&mut self.master_finger, raw.master_finger),
             (&mut self.verify_master_pubkey_sign, raw.verify_master_pubkey_sign),
+            (&mut self.sign_pub_messages, raw.sign_pub_messages),
         ] {
             if let Some(given) = given {
                 *option = Some((Place::new(&file.path, given.referenced), given.value));
             }
         }
         Ok(())
+    }
+
+    /// What the drop-in depends on.
+    pub(super) fn traits(&self, minion: &Minion) -> Traits {
+        Traits {
+            has_signer: minion.has_signer(),
+            verifies_publications: is_set(&self.sign_pub_messages),
+        }
     }
 
     /// Whether it is a minion that the relay can serve.
