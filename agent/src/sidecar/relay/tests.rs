@@ -6,6 +6,8 @@
     clippy::indexing_slicing
 )]
 
+mod bounds;
+mod moves;
 mod ports;
 mod publications;
 mod requests;
@@ -13,7 +15,7 @@ mod requests;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use proto::net::{Channel, NetError, Options, Requester, accept, connect};
+use proto::net::{Channel, Heard, NetError, Options, Requester, accept, connect};
 use proto::zmtp::{Limits, Message, SocketType};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -192,6 +194,14 @@ async fn asked(channel: &mut Channel) -> Vec<u8> {
 async fn reply(channel: &mut Channel, payload: &[u8]) {
     let message = Message::delimited(payload.to_vec());
     channel.send(&message, late()).await.unwrap();
+}
+
+/// The reply to a request that was sent.
+async fn answer(requester: &mut Requester) -> Vec<u8> {
+    match requester.next(late()).await.unwrap() {
+        Heard::Reply(payload) => payload,
+        Heard::Pong(_) => panic!("a PONG that nobody asked for"),
+    }
 }
 
 /// Waits until the other side closes.

@@ -1,0 +1,119 @@
+//! Long messages, many of them, and clients that do not read.
+
+use super::*;
+
+#[tokio::test]
+async fn twenty_mebibytes_go_both_ways() {
+    let rig = rig().await;
+    let long = vec![7; 20 << 20];
+    let mut client = rig.requester().await;
+    let serving = async {
+        let mut master = rig.masters[0].connection().await;
+        let payload = asked(&mut master).await;
+        reply(&mut master, &payload).await;
+    };
+    let (reply, ()) = tokio::join!(client.request(long.clone(), late()), serving);
+    assert!(reply.unwrap() == long);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_reply_delays_nobody() {
+    let rig = rig().await;
+    let mut lazy = rig.client(SocketType::Req).await;
+    lazy.send(&Message::delimited(b"long".to_vec()), late())
+        .await
+        .unwrap();
+    let mut master = rig.masters[0].connection().await;
+    asked(&mut master).await;
+    let long = vec![7; 20 << 20];
+    reply(&mut master, &long).await;
+    // The relay has taken all of it, so the master's connection is free.
+    eventually("taken", || rig.relay.upstream.idle_at(A) == 1).await;
+    let mut other = rig.requester().await;
+    for _ in 0..100 {
+        other.send(b"x".to_vec(), late()).await.unwrap();
+        assert_eq!(asked(&mut master).await, b"x");
+        reply(&mut master, b"y").await;
+        assert_eq!(answer(&mut other).await, b"y");
+    }
+    let late_reader = lazy.recv(late()).await.unwrap();
+    assert!(late_reader.into_payload().unwrap() == long);
+}
+
+#[tokio::test]
+async fn requests_hold_no_more_than_their_budget_and_all_are_carried_in_the_end() {
+    let bounds = Bounds {
+        requests: 1 << 20,
+        ..Bounds::USUAL
+    };
+    let rig = rig_within(&bounds).await;
+    let long = vec![7; 16 << 20];
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = rig.requester().await;
+        let long = long.clone();
+        clients.push(tokio::spawn(async move {
+            client.request(long, late()).await.unwrap()
+        }));
+    }
+    eventually("one is held", || rig.relay.seen().carried.held == 1).await;
+    // The others are not read. One that waits for its reply is, and noticed when it closes; a new one is heard, too.
+    let mut small = rig.requester().await;
+    small.ping(b"1", late()).await.unwrap();
+    assert_eq!(rig.relay.seen().carried.held, 1);
+
+    rig.relay.route(Some(A), Manner::Abandon);
+    let mut master = rig.masters[0].connection().await;
+    for _ in 0..3 {
+        assert!(asked(&mut master).await == long);
+        reply(&mut master, b"taken").await;
+    }
+    for client in clients {
+        assert_eq!(client.await.unwrap(), b"taken");
+    }
+}
+
+#[tokio::test]
+async fn replies_hold_no_more_than_their_budget_and_all_come_in_the_end() {
+    let bounds = Bounds {
+        replies: 1 << 20,
+        ..Bounds::USUAL
+    };
+    let rig = rig_within(&bounds).await;
+    rig.relay.route(Some(A), Manner::Abandon);
+    let long = vec![7; 32 << 20];
+    let (mut clients, mut masters) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let mut client = rig.client(SocketType::Req).await;
+        client.send(&Message::delimited(vec![]), late()).await.unwrap();
+        clients.push(client);
+        let mut master = rig.masters[0].connection().await;
+        asked(&mut master).await;
+        let long = Message::delimited(long.clone());
+        masters.push(tokio::spawn(async move {
+            master.send(&long, late()).await.unwrap();
+        }));
+    }
+    eventually("one is taken", || rig.relay.seen().carried.answered == 1).await;
+    // That one is not read. The others stay with their masters, whose systems take less than half of such a reply.
+    assert!(rig.masters[0].is_left_alone().await);
+    let taken = masters.iter().filter(|master| master.is_finished()).count();
+    assert_eq!((taken, rig.relay.under_way()), (1, 2));
+    for _ in 0..3 {
+        let read = async {
+            loop {
+                for (at, client) in clients.iter_mut().enumerate() {
+                    if let Ok(message) = client.recv(Instant::now() + Duration::from_millis(1)).await {
+                        return (at, message);
+                    }
+                }
+            }
+        };
+        let (at, message) = timeout(LATE, read).await.expect("a reply");
+        assert!(message.into_payload().unwrap() == long);
+        clients.remove(at);
+    }
+    for master in masters {
+        master.await.unwrap();
+    }
+}
