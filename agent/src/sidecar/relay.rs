@@ -38,6 +38,7 @@ use self::publisher::Publisher;
 use self::requests::Clients;
 use self::route::Routing;
 pub use self::route::{Manner, Route};
+pub use self::subscriptions::Topics;
 use self::upstream::Upstream;
 use super::facts::MasterIndex;
 use super::http::Listening;
@@ -100,16 +101,22 @@ impl Bounds {
 impl Relay {
     /// Starts to listen, without a route as yet. A master is the index of its way. Must be called on a tokio runtime.
     ///
-    /// `publications` are those of all masters; only the elected one's are carried.
+    /// `publications` are those of all masters; only the elected one's are carried. `topics` grow by what minions subscribe to.
     #[must_use]
-    pub fn start(settings: &RelaySettings, ways: Vec<Way>, publications: mpsc::Receiver<Carried>) -> Self {
-        Self::start_within(settings, ways, publications, &Bounds::USUAL)
+    pub fn start(
+        settings: &RelaySettings,
+        ways: Vec<Way>,
+        publications: mpsc::Receiver<Carried>,
+        topics: Topics,
+    ) -> Self {
+        Self::start_within(settings, ways, publications, topics, &Bounds::USUAL)
     }
 
     fn start_within(
         settings: &RelaySettings,
         ways: Vec<Way>,
         publications: mpsc::Receiver<Carried>,
+        topics: Topics,
         bounds: &Bounds,
     ) -> Self {
         let masters = ways.len();
@@ -125,7 +132,11 @@ impl Relay {
             Arc::clone(&request_counts),
         );
         let clients = Arc::new(Clients::new(carrier, Budget::new(bounds.requests)));
-        let publisher = Publisher::new(Budget::new(bounds.publications), Arc::clone(&publication_counts));
+        let publisher = Publisher::new(
+            Budget::new(bounds.publications),
+            Arc::clone(&publication_counts),
+            topics,
+        );
 
         let mut tasks = JoinSet::new();
         let (publish_port, counts, listening) = PortSeen::new();

@@ -24,6 +24,7 @@ mod schedule;
 mod teller;
 mod verifier;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -72,8 +73,17 @@ pub struct Outlets {
     pub facts: mpsc::Sender<Fact>,
     /// The request port at which the master has proved to be genuine, last.
     pub genuine_at: watch::Sender<Option<SocketAddr>>,
-    /// Publications, for who hands them out. One that the channel has no room for is lost.
-    pub publications: Option<mpsc::Sender<Genuine>>,
+    /// For who hands publications out.
+    pub publications: Option<HandOut>,
+}
+
+/// Where publications go to.
+#[derive(Debug)]
+pub struct HandOut {
+    /// One that the channel has no room for is lost.
+    pub to: mpsc::Sender<Genuine>,
+    /// What is to be subscribed to beside our own topics.
+    pub topics: watch::Receiver<BTreeSet<Vec<u8>>>,
 }
 
 /// The tasks of one master. They end when this is dropped.

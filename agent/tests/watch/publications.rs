@@ -71,6 +71,32 @@ async fn genuine_publications_are_told_from_every_kind_of_forgery() {
 }
 
 #[tokio::test]
+async fn what_minions_behind_a_relay_want_is_subscribed_to_once() {
+    let master = Master::start(1).await;
+    let watched = watched(&master).await;
+    let own = master.subscriptions().len();
+    watched.topics.send_modify(|topics| {
+        topics.insert(b"broadcast".to_vec());
+        topics.insert(b"another minion".to_vec());
+    });
+    let subscribed = || async {
+        let wanted = || {
+            master
+                .subscriptions()
+                .iter()
+                .filter(|topic| *topic == b"another minion")
+                .count()
+        };
+        while wanted() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(wanted(), 1);
+    };
+    subscribed().await;
+    assert_eq!(master.subscriptions().len(), own + 1);
+}
+
+#[tokio::test]
 async fn a_rotated_key_costs_one_sign_in_and_no_publication() {
     let master = Master::start(1).await;
     let mut watched = watched(&master).await;

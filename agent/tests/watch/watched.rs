@@ -1,11 +1,12 @@
 //! Masters that are watched, and what is learned of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent::config::{Config, Permissions, Source};
 use agent::sidecar::facts::{Evidence, Fact, MasterIndex, What};
-use agent::sidecar::watch::{Genuine, Handle, Intervals, Outlets, Pace, start};
+use agent::sidecar::watch::{Genuine, HandOut, Handle, Intervals, Outlets, Pace, start};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -24,6 +25,8 @@ pub(crate) struct Watched {
     pub(crate) handle: Option<Handle>,
     /// Publications that are for the minion.
     pub(crate) handed_out: mpsc::Receiver<Genuine>,
+    /// What else is to be subscribed to.
+    pub(crate) topics: watch::Sender<BTreeSet<Vec<u8>>>,
     _client: Client,
 }
 
@@ -64,16 +67,21 @@ impl Watched {
         let (sender, facts) = mpsc::channel(1024);
         let (pace, paced) = watch::channel(Pace::Steady);
         let (outlet, handed_out) = mpsc::channel(16);
+        let topics = watch::Sender::new(BTreeSet::new());
         let outlets = Outlets {
             facts: sender,
             genuine_at: watch::Sender::new(None),
-            publications: Some(outlet),
+            publications: Some(HandOut {
+                to: outlet,
+                topics: topics.subscribe(),
+            }),
         };
         let handle = start(&config, intervals, MasterIndex(0), outlets, paced);
         Self {
             pace,
             facts,
             handed_out,
+            topics,
             seen: Vec::new(),
             handle: Some(handle),
             _client: client,

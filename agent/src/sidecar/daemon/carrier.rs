@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::http::Listening;
 use crate::sidecar::policy::{Policy, Standing};
-use crate::sidecar::relay::{Carried, Manner, Relay, Seen, Way};
+use crate::sidecar::relay::{Carried, Manner, Relay, Seen, Topics, Way};
 use crate::sidecar::settings::{Mode, RelaySettings};
 use crate::sidecar::watch::Genuine;
 
@@ -26,6 +26,7 @@ struct Running {
     publications: mpsc::Sender<Carried>,
     settings: RelaySettings,
     ways: Vec<Way>,
+    topics: Topics,
     route: Option<MasterIndex>,
     warm: Vec<MasterIndex>,
     /// What was said of its ports.
@@ -33,13 +34,14 @@ struct Running {
 }
 
 impl Running {
-    fn start(settings: RelaySettings, ways: Vec<Way>) -> Self {
+    fn start(settings: RelaySettings, ways: Vec<Way>, topics: Topics) -> Self {
         let (publications, carried) = mpsc::channel(WAITING);
         Self {
-            relay: Relay::start(&settings, ways.clone(), carried),
+            relay: Relay::start(&settings, ways.clone(), carried, topics.clone()),
             publications,
             settings,
             ways,
+            topics,
             route: None,
             warm: Vec::new(),
             told: Vec::new(),
@@ -49,7 +51,7 @@ impl Running {
     /// Starts a relay that has failed anew.
     fn renew(&mut self) {
         let route = self.route;
-        *self = Self::start(self.settings, std::mem::take(&mut self.ways));
+        *self = Self::start(self.settings, std::mem::take(&mut self.ways), self.topics.clone());
         self.route(route, Manner::Abandon);
     }
 
@@ -81,7 +83,8 @@ impl Running {
 impl Carrier {
     pub(super) fn new(config: &Config, watches: &Watches) -> Self {
         let settings = &config.sidecar;
-        let running = (settings.mode == Mode::Relay).then(|| Running::start(settings.relay, watches.ways()));
+        let running = (settings.mode == Mode::Relay)
+            .then(|| Running::start(settings.relay, watches.ways(), watches.topics()));
         Self { running }
     }
 

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::config::{Config, MasterConfig};
 use crate::sidecar::facts::{Fact, MasterIndex, What};
 use crate::sidecar::policy::{Pace, Policy};
-use crate::sidecar::relay::Way;
+use crate::sidecar::relay::{Topics, Way};
 use crate::sidecar::settings::Mode;
-use crate::sidecar::watch::{self as watching, Genuine, Intervals, Outlets};
+use crate::sidecar::watch::{self as watching, Genuine, HandOut, Intervals, Outlets};
 
 /// Facts of one master that may wait. Those that do not fit come again.
 const WAITING: usize = 64;
@@ -29,6 +29,8 @@ pub(super) enum News {
 #[derive(Default)]
 pub(super) struct Watches {
     watches: Vec<Watch>,
+    /// What minions behind our relay subscribe to.
+    topics: Topics,
     /// Whose facts are looked at first: nobody's flood hides another's.
     first: usize,
 }
@@ -58,13 +60,17 @@ impl Watch {
         index: MasterIndex,
         master: &MasterConfig,
         genuine_at: watch::Sender<Option<SocketAddr>>,
+        topics: &Topics,
     ) -> Self {
         let (told, facts) = mpsc::channel(WAITING);
         let (outlet, publications) = mpsc::channel(WAITING);
         let outlets = Outlets {
             facts: told,
             genuine_at: genuine_at.clone(),
-            publications: (config.sidecar.mode == Mode::Relay).then_some(outlet),
+            publications: (config.sidecar.mode == Mode::Relay).then(|| HandOut {
+                to: outlet,
+                topics: topics.subscribe(),
+            }),
         };
         let (pace, wanted) = watch::channel(Pace::Quick);
         let intervals = Intervals::from(&config.sidecar);
@@ -109,7 +115,7 @@ impl Watches {
                 Some(watch) if watch.would_be_same(config, master) => watch,
                 other => {
                     let genuine_at = other.map(|watch| watch.genuine_at).unwrap_or_default();
-                    Watch::start(config, MasterIndex(index), master, genuine_at)
+                    Watch::start(config, MasterIndex(index), master, genuine_at, &self.topics)
                 }
             });
             masters.push((master.name.to_string(), former.map(MasterIndex)));
@@ -131,7 +137,13 @@ impl Watches {
             };
             while watch.handle.poll_failed(context).is_ready() {
                 let Started { config, index } = watch.started.clone();
-                *watch = Watch::start(&config, index, &watch.master.clone(), watch.genuine_at.clone());
+                *watch = Watch::start(
+                    &config,
+                    index,
+                    &watch.master.clone(),
+                    watch.genuine_at.clone(),
+                    &self.topics,
+                );
             }
             if let Poll::Ready(Some(fact)) = watch.facts.poll_recv(context) {
                 self.first = index + 1;
@@ -159,6 +171,11 @@ impl Watches {
             genuine_at: watch.genuine_at.subscribe(),
         };
         self.watches.iter().map(way).collect()
+    }
+
+    /// What minions behind our relay subscribe to: the relay adds to it, the watches heed it.
+    pub(super) fn topics(&self) -> Topics {
+        self.topics.clone()
     }
 
     /// Lets each watch ask as eagerly as policy wants it.

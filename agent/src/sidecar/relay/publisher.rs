@@ -16,7 +16,7 @@ use super::counts::PublicationCounts;
 use super::listener::Ended;
 use super::replay::Replays;
 use super::route::Routing;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{self, Subscriptions, Topics};
 
 /// Publications that wait for one connection: Salt's own high-water mark (`pub_hwm`).
 const WAITING: usize = 1000;
@@ -29,6 +29,7 @@ pub(super) struct Publisher {
     outlets: Mutex<Outlets>,
     budget: Arc<Budget>,
     counts: Arc<PublicationCounts>,
+    topics: Topics,
 }
 
 #[derive(Debug, Default)]
@@ -67,11 +68,12 @@ struct Registered {
 }
 
 impl Publisher {
-    pub(super) fn new(budget: Arc<Budget>, counts: Arc<PublicationCounts>) -> Arc<Self> {
+    pub(super) fn new(budget: Arc<Budget>, counts: Arc<PublicationCounts>, topics: Topics) -> Arc<Self> {
         Arc::new(Self {
             outlets: Mutex::default(),
             budget,
             counts,
+            topics,
         })
     }
 
@@ -104,8 +106,8 @@ impl Publisher {
 
     /// Serves one subscriber until its connection ends.
     pub(super) async fn converse(self: Arc<Self>, mut channel: Channel) -> Ended {
-        let registered = self.register();
-        match registered.outlet.serve(&mut channel).await {
+        let registered = Arc::clone(&self).register();
+        match registered.outlet.serve(&mut channel, &self.topics).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
@@ -153,7 +155,7 @@ impl Drop for Registered {
 }
 
 impl Outlet {
-    async fn serve(&self, channel: &mut Channel) -> Result<Infallible, Ended> {
+    async fn serve(&self, channel: &mut Channel, topics: &Topics) -> Result<Infallible, Ended> {
         // What is being written is there once more, in the connection's buffer.
         let mut leaving: Option<Share> = None;
         loop {
@@ -168,6 +170,7 @@ impl Outlet {
             tokio::select! {
                 turn = channel.turn(true, Instant::now() + FAR) => match turn? {
                     Some(Event::Subscribe(prefix)) => {
+                        subscriptions::note(topics, &prefix);
                         self.state().subscriptions.add(prefix)?;
                     }
                     Some(Event::Cancel(prefix)) => self.state().subscriptions.cancel(&prefix),

@@ -1,11 +1,28 @@
 //! What one connection wants to hear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::sync::watch;
 
 /// Different prefixes of one connection. A salt-minion has three at most, a sidecar eighteen.
 const PREFIXES: usize = 256;
 /// The longest prefix. Salt's are 40 bytes at most.
 const LONGEST: usize = 256;
+
+/// What minions have subscribed to, for those who subscribe at the masters: with `zmq_filtering` a master sends each minion's jobs under a
+/// topic of that minion.
+pub type Topics = watch::Sender<BTreeSet<Vec<u8>>>;
+
+/// Different topics of all connections, since the start.
+const TOPICS: usize = 256;
+
+/// Adds a topic. None is taken back: what a master sends in vain costs little, and what it does not send is lost.
+pub(super) fn note(topics: &Topics, prefix: &[u8]) {
+    if prefix.is_empty() || prefix.len() > LONGEST {
+        return;
+    }
+    topics.send_if_modified(|topics| topics.len() < TOPICS && topics.insert(prefix.to_vec()));
+}
 
 /// Prefixes, each with how often it was subscribed to.
 #[derive(Debug, Default)]
@@ -57,6 +74,19 @@ mod tests {
         subscriptions.add(Vec::new()).unwrap();
         assert!(subscriptions.want(b"syndic"));
         assert!(subscriptions.want(b""));
+    }
+
+    #[test]
+    fn topics_are_told_once_and_are_bounded() {
+        let topics = Topics::default();
+        let told = topics.subscribe();
+        note(&topics, b"");
+        note(&topics, &[7; LONGEST + 1]);
+        assert!(!told.has_changed().unwrap());
+        for number in 0..2 * TOPICS {
+            note(&topics, number.to_string().as_bytes());
+        }
+        assert_eq!(told.borrow().len(), TOPICS);
     }
 
     #[test]

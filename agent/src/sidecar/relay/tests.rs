@@ -72,7 +72,7 @@ async fn rig_within(bounds: &Bounds) -> Rig {
     let masters = [Master::start().await, Master::start().await];
     let (publications, receiver) = mpsc::channel(16);
     let ways = masters.iter().map(Master::way).collect();
-    let mut relay = Relay::start_within(&any_ports(), ways, receiver, bounds);
+    let mut relay = Relay::start_within(&any_ports(), ways, receiver, super::Topics::default(), bounds);
     let (publish, requests) = listening(&mut relay).await;
     Rig {
         relay,

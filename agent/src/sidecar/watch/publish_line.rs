@@ -1,5 +1,6 @@
 //! The publish connection of one master: a subscription of our own, kept alive, and its publications judged.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use proto::net::{Channel, NetError, Resolved};
 use proto::publication::topics;
 use proto::zmtp::Event;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
@@ -15,7 +16,7 @@ use super::dial::{self, verdict};
 use super::heart::Heart;
 use super::judge::Judge;
 use super::teller::Teller;
-use super::{Genuine, Shared};
+use super::{HandOut, Shared};
 use crate::config::MasterConfig;
 use crate::sidecar::facts::{Evidence, Line};
 use crate::state::Verdict;
@@ -35,6 +36,8 @@ pub(super) struct PublishLine {
     teller: Teller,
     backoff: Backoff,
     judge: Judge,
+    /// Topics beside our own.
+    wanted: Option<watch::Receiver<BTreeSet<Vec<u8>>>>,
     /// Where the request line has verified the master.
     genuine_at: watch::Receiver<Option<SocketAddr>>,
 }
@@ -54,15 +57,13 @@ impl From<NetError> for End {
 }
 
 impl PublishLine {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        teller: Teller,
-        publications: Option<mpsc::Sender<Genuine>>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, teller: Teller, hand_out: Option<HandOut>) -> Self {
+        let (outlet, wanted) = hand_out.map(|HandOut { to, topics }| (to, topics)).unzip();
         Self {
             teller,
             backoff: Backoff::default(),
-            judge: Judge::new(Arc::clone(&shared), publications),
+            judge: Judge::new(Arc::clone(&shared), outlet),
+            wanted,
             genuine_at: shared.genuine_at.subscribe(),
             shared,
         }
@@ -133,8 +134,11 @@ impl PublishLine {
         channel: &mut Channel,
         peer: SocketAddr,
     ) -> Result<std::convert::Infallible, End> {
-        for topic in topics(self.shared.config.identity.id()) {
-            channel.subscribe(&topic, Instant::now() + SUBSCRIBE).await?;
+        let mut subscribed = BTreeSet::new();
+        let own = topics(self.shared.config.identity.id());
+        subscribe(channel, own, &mut subscribed).await?;
+        if let Some(wanted) = &mut self.wanted {
+            wanted.mark_changed();
         }
         self.teller.tell(Evidence::Connected {
             line: Line::Publish,
@@ -160,6 +164,7 @@ impl PublishLine {
                     }
                 }
                 () = elsewhere(&mut self.genuine_at, peer) => return Err(End::Elsewhere),
+                topics = more(&mut self.wanted) => subscribe(channel, topics, &mut subscribed).await?,
                 event = channel.next_event(Instant::now() + Duration::from_secs(3600)) => match event {
                     Ok(event) => {
                         self.hear(event, &mut heart)?;
@@ -203,6 +208,31 @@ impl PublishLine {
         }
         Ok(())
     }
+}
+
+/// Subscribes to what is not subscribed to yet.
+async fn subscribe(
+    channel: &mut Channel,
+    topics: impl IntoIterator<Item = Vec<u8>>,
+    subscribed: &mut BTreeSet<Vec<u8>>,
+) -> Result<(), NetError> {
+    for topic in topics {
+        if !subscribed.contains(&topic) {
+            channel.subscribe(&topic, Instant::now() + SUBSCRIBE).await?;
+            subscribed.insert(topic);
+        }
+    }
+    Ok(())
+}
+
+/// Waits until others are wanted beside our own topics.
+async fn more(wanted: &mut Option<watch::Receiver<BTreeSet<Vec<u8>>>>) -> BTreeSet<Vec<u8>> {
+    if let Some(wanted) = wanted
+        && wanted.changed().await.is_ok()
+    {
+        return wanted.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 /// Waits until the master has proved to be genuine at another address.

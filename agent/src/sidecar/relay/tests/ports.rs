@@ -93,7 +93,7 @@ async fn a_port_in_use_is_told_and_tried_again() {
         ..any_ports()
     };
     let (_publications, receiver) = mpsc::channel(1);
-    let mut relay = Relay::start(&settings, Vec::new(), receiver);
+    let mut relay = Relay::start(&settings, Vec::new(), receiver, Topics::default());
     let reason = loop {
         if let Listening::Failed(reason) = relay.seen().requests.listening {
             break reason;
