@@ -51,12 +51,12 @@
 //! # Elections (mode `relay`)
 //!
 //! The relay carries the minion's messages to the elected master, and what is connected to the relay hangs on that master. Only a master
-//! that is up and not in doubt is elected; a drained one only if there is no other.
+//! that is up and not in doubt is elected, but for the last resort below; a drained one only if there is no other.
 //!
 //! | reason | when | to |
 //! | --- | --- | --- |
 //! | the first election | every master is known, or after 2 s | `sticky`, `prefer`: the first of the list; `random`: any |
-//! | the elected master is not up any more | at once (in doubt is up) | the same choice of the others; if there is none, nothing changes |
+//! | the elected master is not up any more | at once (in doubt is up) | the same choice of the others; if none is up, one that has proven itself and would be up if it had been calm; if there is none, nothing changes |
 //! | an order, or the elected master is drained | after 120 ms | the one that was named, or the same choice |
 //! | `prefer`: one before it in the list has been up for 60 s without a break | after 120 ms | that one |
 //!

@@ -155,7 +155,9 @@ impl Election {
             return self.better(elected, masters, readiness, settings, now);
         }
         self.closing = None;
-        let to = self.pick(Some(elected), masters, settings)?;
+        let to = self
+            .pick(Some(elected), masters, settings)
+            .or_else(|| last_resort(elected, masters, settings))?;
         Some(self.switch(elected, to, trouble(masters, elected), false, readiness, now))
     }
 
@@ -467,6 +469,18 @@ impl Election {
         });
         (self.closing, self.preferred) = (None, None);
     }
+}
+
+/// With no master up: another one that has proven itself, though it has not been calm for long enough; unless the elected one has, too.
+fn last_resort(elected: MasterIndex, masters: &[Master], settings: &Settings) -> Option<MasterIndex> {
+    let mut proven = (0..masters.len()).map(MasterIndex).filter(|index| {
+        masters
+            .get(index.0)
+            .is_some_and(|master| master.has_proven_itself(settings))
+    });
+    let first = proven.next()?;
+    let is_elected = first == elected || proven.any(|index| index == elected);
+    (!is_elected).then_some(first)
 }
 
 fn trouble(masters: &[Master], index: MasterIndex) -> String {

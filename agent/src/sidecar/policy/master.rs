@@ -402,15 +402,16 @@ impl Master {
     }
 
     fn is_proven(&self, now: Instant, settings: &Settings) -> bool {
+        self.has_proven_itself(settings) && (self.is_usable() || now >= self.calm_at())
+    }
+
+    /// Up, or it would be if it had been calm for long enough.
+    pub(super) fn has_proven_itself(&self, settings: &Settings) -> bool {
         let needed = if self.standing == Standing::Unknown {
             1
         } else {
             settings.rise
         };
-        self.request.stands()
-            && self.publish.stands()
-            && self.claim.is_none()
-            && self.proofs >= needed
-            && (self.is_usable() || now >= self.calm_at())
+        self.request.stands() && self.publish.stands() && self.claim.is_none() && self.proofs >= needed
     }
 }

@@ -124,6 +124,28 @@ fn without_another_master_that_is_up_nothing_changes() {
 }
 
 #[test]
+fn with_no_master_up_one_that_has_proven_itself_need_not_be_calm() {
+    let mut course = Course::relay(Election::Sticky);
+    // It falls again and again, and is believed later each time.
+    for _ in 0..4 {
+        course.dies(TWO);
+        course.stands(TWO);
+        course.verified(TWO);
+        course.verified(TWO);
+        course.relayed_well(20_000, &[]);
+    }
+    course.dies(TWO);
+    course.dies(ONE);
+    course.pass(1_000);
+    course.stands(TWO);
+    course.verified(TWO);
+    assert_eq!(course.policy.elected(), Some(ONE));
+    course.verified(TWO);
+    assert_ne!(course.policy.standing(TWO), super::Standing::Up);
+    assert_eq!(course.policy.elected(), Some(TWO));
+}
+
+#[test]
 fn only_prefer_goes_back_and_only_after_a_minute_without_a_break() {
     for (policy, expected) in [(Election::Sticky, TWO), (Election::Prefer, ONE)] {
         let mut course = Course::relay(policy);
