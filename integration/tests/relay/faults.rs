@@ -182,6 +182,9 @@ pub(crate) fn ping(relay: &Relay<'_>, pings: &mut Pings, at_most: Duration) -> D
 /// The masters die together, stay away, and come back: the minion was not restarted, and its connections were never broken.
 pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
     let seconds = std::env::var("SALTFO_TEST_DOWN_SECONDS").map_or(30, |text| text.parse().unwrap());
+    // One that has not seen them fall again and again, which would make it wait before it trusts them.
+    assert!(relay.stop().success());
+    relay.start();
     relay.settled();
     let masters = MASTERS.map(|name| relay.lab.master(name).unwrap());
     masters.iter().for_each(|master| master.kill().unwrap());

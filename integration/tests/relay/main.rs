@@ -31,6 +31,10 @@ use table::Table;
 /// A rotated key is taken up at once, not within a minute.
 const MASTER: &str = "loop_interval: 1\n";
 
+/// A job that was published by one master and returned to another is found on the minion only: the other one's `jobs.list_job` fails
+/// in 3008, as it does not know who was asked.
+const JOBS: &str = "cache_jobs: True\n";
+
 /// One lab per release, and everything that can happen to it: bringing it up takes longer than most faults.
 #[test]
 fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
@@ -41,6 +45,7 @@ fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
             .worker_threads(3)
             .minions([MINION])
             .relay()
+            .minion_config(MINION, JOBS)
             .master_config("salt1", MASTER)
             .master_config("salt2", MASTER)
             .build()

@@ -4,6 +4,7 @@ mod faults;
 mod files;
 mod latency;
 mod memory;
+mod moves;
 
 use std::path::Path;
 use std::time::Duration;
@@ -71,6 +72,11 @@ fn behind_relay(
     release.note(memory::rows(&lab, saltfo, progress), "memory", progress);
     release.note(latency::rows(&lab, saltfo, progress), "latency", progress);
     release.note(files::rows(&lab, saltfo, runs, progress), "cp.get_file", progress);
+    release.note(
+        moves::rows(&lab, saltfo, runs, progress),
+        "planned moves",
+        progress,
+    );
     faults::behind_relay(&lab, saltfo, runs, progress, release);
     Ok(())
 }

@@ -1,0 +1,58 @@
+//! Planned moves: how soon `saltfo move` is done, and a fresh `test.ping` answered through the new master.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use integration::{Lab, Progress};
+
+use super::{CHANGE, other, settled};
+use crate::report::Row;
+use crate::samples::Samples;
+use crate::stage::MINION;
+
+/// Most that is aimed at, in milliseconds.
+const MOVED: f64 = 300.0;
+
+/// To and fro, as often as is said, with one relay: nothing fails, so nothing is remembered.
+///
+/// # Errors
+/// The relay did not come up, or a move was refused or taken back.
+pub(super) fn rows(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+    progress.say("planned moves");
+    let (mut relay, mut from) = settled(lab, saltfo)?;
+    let (mut answered, mut done) = (Samples::default(), Samples::default());
+    for _ in 0..runs {
+        let to = other(from);
+        let mut pings = lab.pings(to, MINION)?;
+        let begun = Instant::now();
+        pings.begin()?;
+        let output = lab
+            .command(MINION, saltfo)
+            .env_remove("SALTFO_CONFIG")
+            .args(["move", &lab.host(to)?.fqdn])
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot enter a host")?;
+        done.push(begun.elapsed());
+        ensure!(
+            output.status.success(),
+            "saltfo move: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        answered.push(pings.answer(CHANGE)?.at.saturating_duration_since(begun));
+        relay.settled(CHANGE)?;
+        from = to;
+    }
+    relay.stop()?;
+    Ok(vec![
+        Row::of("`saltfo move`, until it is proven", &done).target("at most 0.3 s", done.median() <= MOVED),
+        Row::of(
+            "`saltfo move` → a fresh `test.ping` is answered through the new master",
+            &answered,
+        )
+        .target("at most 0.3 s", answered.median() <= MOVED),
+    ])
+}
