@@ -34,6 +34,17 @@ impl SaltVersion {
         }
     }
 
+    /// The releases for tests that take many minutes each: the newest, or those in `SALTFO_TEST_SALT`.
+    ///
+    /// # Errors
+    /// As [`Self::tested`].
+    pub fn tested_at_length() -> Result<Vec<Self>, UnknownVersion> {
+        match std::env::var("SALTFO_TEST_SALT") {
+            Ok(_) => Self::tested(),
+            Err(_) => Ok(vec![Self::V3008]),
+        }
+    }
+
     /// All of them, oldest first.
     pub const ALL: [Self; 3] = [Self::V3006, Self::V3007, Self::V3008];
 
