@@ -108,6 +108,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether a minion's own configuration, this file, leads it to the relay of this host.
+    #[must_use]
+    pub fn is_expected_by(&self, minion: &Path) -> bool {
+        minion::expects_relay(minion, &self.sidecar.relay)
+    }
+
     /// Reads nothing of a `saltfo.yaml` but how the sidecar and its relay behave, and no key.
     ///
     /// # Errors

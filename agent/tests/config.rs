@@ -591,3 +591,26 @@ fn a_minion_whose_master_is_the_relay_does_not_say_which_masters_there_are() {
     }
     assert!(beside(&folder, MASTERS, &text).is_ok());
 }
+
+#[test]
+fn a_minion_that_expects_a_relay_is_known_by_its_only_master() {
+    let (folder, text) = minion_folder();
+    let config = folder.minion(&text).unwrap();
+    let minion = |master: &str| {
+        let text = format!("master: {master}\n");
+        folder.write("other/minion", &text, 0o644)
+    };
+    std::fs::create_dir(folder.path("other")).unwrap();
+    for (master, expected) in [
+        ("127.0.0.1", true),
+        ("[127.0.0.1]", true),
+        ("'::ffff:127.0.0.1'", true),
+        ("127.0.0.2", false),
+        ("salt1.xyz.example", false),
+        ("[127.0.0.1, salt1.xyz.example]", false),
+        ("{", false),
+    ] {
+        assert_eq!(config.is_expected_by(&minion(master)), expected, "{master}");
+    }
+    assert!(!config.is_expected_by(&folder.path("none/minion")));
+}

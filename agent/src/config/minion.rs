@@ -23,7 +23,7 @@ use super::{
     Config, ConfigError, DEFAULT_PATH, Host, MASTER_PORT, MasterConfig, PUBLISH_PORT, Permissions,
     RELAY_DROP_IN,
 };
-use crate::sidecar::settings::{Mode, Settings};
+use crate::sidecar::settings::{Mode, RelaySettings, Settings};
 
 /// The options that matter here; the many others of Salt are ignored.
 #[derive(Deserialize, Default)]
@@ -73,6 +73,27 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
         algorithms: minion.algorithms,
         sidecar: Settings::default(),
     })
+}
+
+/// Whether the only master in a minion's configuration is the relay of these settings. A file that cannot be read says nothing.
+pub(super) fn expects_relay(path: &Path, relay: &RelaySettings) -> bool {
+    let mut merged = Merged::default();
+    let files = files::read(path).unwrap_or_default();
+    if !files.iter().all(|file| merged.take(file).is_ok()) {
+        return false;
+    }
+    let Some((_, master)) = &merged.master else {
+        return false;
+    };
+    let name = match &master.value {
+        Masters::One(name) => name,
+        Masters::Several(names) => match names.as_slice() {
+            [name] => name,
+            _ => return false,
+        },
+    };
+    let host = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host.is_ok_and(|host| host.to_canonical() == relay.listen)
 }
 
 /// A minion: who it is, and how it verifies its masters.

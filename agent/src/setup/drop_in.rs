@@ -64,9 +64,9 @@ recon_default: 100
 recon_max: 500
 recon_randomize: False
 
-# A minion that is there before the relay, or before any master, tries again after 1 s, then ever more slowly, and does not give up.
+# A minion that is there before the relay, or before any master, tries again after 1 to 2 s and does not give up.
 acceptance_wait_time: 1
-acceptance_wait_time_max: 10
+acceptance_wait_time_max: 2
 master_tries: -1
 ";
     text

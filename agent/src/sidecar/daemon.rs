@@ -127,6 +127,12 @@ fn load(find: &Find, permissions: Permissions) -> Result<(Arc<Config>, Which), C
     Ok((Arc::new(config), which))
 }
 
+/// Whether the minion waits for a relay that is not there.
+fn waits_in_vain(config: &Config, which: &Which) -> bool {
+    let minion = which.config_dir.as_ref().map(|folder| folder.join("minion"));
+    config.sidecar.mode != Mode::Relay && minion.is_some_and(|minion| config.is_expected_by(&minion))
+}
+
 /// The minion whose configuration we use, unless the settings say otherwise.
 fn which_minion(settings: &Settings, its_config: Option<&Path>) -> Which {
     let told = &settings.minion;
@@ -237,6 +243,7 @@ impl Daemon {
         );
         let last_restart = LastRestart::of(config.identity.id());
         let mut policy = Policy::new(config.sidecar.clone(), names, now, rand::random());
+        policy.minion_waits_for_relay(waits_in_vain(&config, &which));
         if let Some(ago) = last_restart.ago(SystemTime::now()) {
             policy.was_restarted(ago);
             if config.sidecar.mode == Mode::Restart && ago < config.sidecar.restart_backoff {
@@ -397,6 +404,8 @@ impl Daemon {
                     self.server = Server::start(&self.config.sidecar, &self.audience);
                     self.orders = Orders::listen(self.config.sidecar.listen.port());
                 }
+                self.policy
+                    .minion_waits_for_relay(waits_in_vain(&self.config, &self.which));
                 let settings = self.config.sidecar.clone();
                 let decisions = self.policy.reload(settings, masters, Instant::now());
                 self.carrier

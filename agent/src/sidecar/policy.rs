@@ -188,6 +188,11 @@ impl Policy {
         self.restarts.were_before(ago, self.now);
     }
 
+    /// Whether the minion's configuration leads it to a relay though there is none.
+    pub fn minion_waits_for_relay(&mut self, waits: bool) {
+        self.minion.waits_for_relay = waits;
+    }
+
     /// Something was learned. A look at the local minion is to be told each time, also if it shows nothing new.
     pub fn note(&mut self, fact: &Fact) -> Vec<Decision> {
         // Facts of several tasks may overtake each other a little; time does not go back.

@@ -154,7 +154,7 @@ pub(crate) fn a_minion_without_its_relay_is_found_out(relay: &mut Relay<'_>) {
     let why = relay.wait("it says what is wrong", |status| {
         let why = status["why"].as_str()?;
         let unready = status["ready"] == false && crate::agent::state(status, "salt1") == "up";
-        (unready && why.contains("connected to no master")).then(|| why.to_owned())
+        (unready && why.contains("saltfo setup direct")).then(|| why.to_owned())
     });
     eprintln!("mode observe beside a minion that is made for a relay: {why}");
     assert!(relay.stop().success());

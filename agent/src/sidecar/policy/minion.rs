@@ -31,6 +31,8 @@ pub(in crate::sidecar) struct Minion {
     pub(in crate::sidecar) local: Option<Local>,
     /// The same as the kernel shows it: what is tied to our relay is tied to nobody there.
     seen: Option<Local>,
+    /// Its configuration leads it to a relay, and there is none.
+    pub(super) waits_for_relay: bool,
     /// The master that our relay has.
     elected: Option<MasterIndex>,
     looked_at: Option<Instant>,
@@ -133,6 +135,7 @@ impl Minion {
         Self {
             local: None,
             seen: None,
+            waits_for_relay: false,
             elected: None,
             looked_at: None,
             tied_since: now,
@@ -304,6 +307,9 @@ impl Minion {
                     "the minion is connected to the relay, which has no master yet: none has been up"
                         .to_owned()
                 }
+                [] if self.waits_for_relay => "the minion is connected to no master: its configuration leads it to the relay, and this sidecar is none: \
+                     set `mode: relay`, or lead it back with `saltfo setup direct`"
+                    .to_owned(),
                 [] => "the minion is connected to no master".to_owned(),
                 [stranger, ..] => {
                     format!("the minion is connected to {stranger}, which is no address of a master")

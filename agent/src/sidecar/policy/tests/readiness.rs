@@ -244,6 +244,19 @@ fn a_round_trip_that_a_reload_gave_up_is_made_again_soon() {
 }
 
 #[test]
+fn a_minion_that_waits_for_a_relay_that_is_not_there_is_told() {
+    let mut course = Course::ready(Mode::Observe);
+    course.policy.minion_waits_for_relay(true);
+    assert!(course.policy.readiness().is_ready());
+    course.tied(&[]);
+    let why = &course.policy.readiness().why;
+    assert!(
+        why.contains("mode: relay") && why.contains("saltfo setup direct"),
+        "{why}"
+    );
+}
+
+#[test]
 fn the_report_has_its_shape() {
     let course = Course::ready(Mode::Observe);
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
