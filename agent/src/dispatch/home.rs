@@ -9,12 +9,11 @@ use proto::session::ReplyError;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 
-use super::job_cache::{self, CachedJob, LIST_JOB};
+use super::job_cache::{self, CachedJob};
 use super::outcome::Return;
 use crate::config::Config;
 use crate::locate::Pauses;
 use crate::master::{self, Connection, Failure};
-use crate::permission;
 use crate::success::{self, Outcome};
 
 /// The pauses between two looks grow by this factor: a return is seen late by a fortieth of the time that the job takes, on average,
@@ -186,8 +185,8 @@ impl Home<'_> {
     async fn retcodes(&mut self, connection: &mut Connection) -> Result<Option<CachedJob>, Failure> {
         let deadline = self.deadline.min(Instant::now() + RUNNER);
         let why = match job_cache::list_job(connection, self.jid, deadline).await {
-            Ok(Some(job)) => return Ok(Some(job)),
-            Ok(None) => permission::to_run(connection.id(), LIST_JOB),
+            Ok(Ok(job)) => return Ok(Some(job)),
+            Ok(Err(why)) => why,
             // A job that failed must not look as if it had succeeded because a master was busy.
             Err(failure) if self.runner_failures < RUNNER_TRIES => {
                 self.runner_failures = self.runner_failures.saturating_add(1);

@@ -9,11 +9,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::home::connect;
-use super::job_cache::{self, CachedJob, LIST_JOB};
+use super::job_cache::{self, CachedJob};
 use super::outcome::Return;
 use crate::config::Config;
 use crate::locate::{self, Found, Located, Question};
-use crate::permission;
 use crate::state::State;
 
 /// How long a minion may take to answer.
@@ -143,10 +142,9 @@ impl Inquiry {
                 let deadline = Instant::now() + PATIENCE;
                 let mut connection = connect(&config, master, deadline).await.ok()?;
                 match job_cache::list_job(&mut connection, &jid, deadline).await {
-                    Ok(Some(job)) => Some(Ok(job)),
-                    Ok(None) => {
+                    Ok(Ok(job)) => Some(Ok(job)),
+                    Ok(Err(why)) => {
                         let name = &config.masters.get(master)?.name;
-                        let why = permission::to_run(connection.id(), LIST_JOB);
                         Some(Err(format!("{name} {why}")))
                     }
                     Err(failure) => {

@@ -5,11 +5,12 @@ use proto::message::{Command, Jid, Mark, MinionId, Value};
 use tokio::time::Instant;
 
 use crate::master::{Connection, Failure};
+use crate::permission;
 
 /// The runner for one job.
-pub(super) const LIST_JOB: &str = "jobs.list_job";
+const LIST_JOB: &str = "jobs.list_job";
 /// The runner that goes through all jobs.
-pub(super) const LIST_JOBS: &str = "jobs.list_jobs";
+const LIST_JOBS: &str = "jobs.list_jobs";
 
 /// What a master has kept of one job.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,18 +24,37 @@ pub(super) struct CachedReturn<'a> {
     pub(super) retcode: Option<&'a Value>,
 }
 
-/// Looks a job up: none if `peer_run:` does not allow it.
+/// Looks a job up; or why the master says nothing of it, to be put behind its name.
 pub(super) async fn list_job(
     connection: &mut Connection,
     jid: &Jid,
     deadline: Instant,
-) -> Result<Option<CachedJob>, Failure> {
+) -> Result<Result<CachedJob, String>, Failure> {
     let command = Command::MinionRunner {
         function: LIST_JOB,
         arguments: &[Value::text(jid.as_str())],
     };
     let reply = connection.ask(&command, deadline).await?;
-    Ok(is_allowed(&reply).then_some(CachedJob(reply)))
+    Ok(judge(reply, connection.id()))
+}
+
+/// Salt answers what is not permitted with an empty map, and no runner of these returns one; what a runner raised is a text
+/// (`salt/client/mixins.py`). That of 3008 raises when another master has published the job.
+fn judge(reply: Value, id: &MinionId) -> Result<CachedJob, String> {
+    if let Some(text) = reply.as_text() {
+        let line = text.lines().next().unwrap_or_default();
+        return Err(format!("cannot look the job up: {}", shortened(line)));
+    }
+    match reply.as_map() {
+        Some(map) if !map.is_empty() => Ok(CachedJob(reply)),
+        _ => Err(permission::to_run(id, LIST_JOB)),
+    }
+}
+
+/// It may quote a path, a return, anything.
+fn shortened(line: &str) -> String {
+    let letters = line.chars().filter(|letter| !letter.is_control());
+    letters.take(200).collect()
 }
 
 /// Finds the job that has this mark among its targets: none if `peer_run:` does not allow it, or no such job is there.
@@ -57,11 +77,6 @@ pub(super) async fn find(
         .iter()
         .find(|(_, job)| job.get("Target").is_some_and(|target| mark.is_in(target)));
     Ok(marked.and_then(|(jid, _)| Jid::parse(jid.as_text()?).ok()))
-}
-
-/// Salt answers what is not permitted with an empty map, and no runner of these returns one.
-fn is_allowed(reply: &Value) -> bool {
-    reply.as_map().is_some_and(|map| !map.is_empty())
 }
 
 impl CachedJob {
@@ -109,9 +124,20 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_map_is_a_refusal() {
-        assert!(!is_allowed(&Value::Map(vec![])));
-        assert!(!is_allowed(&Value::text("'jobs.list_job' is not available.")));
-        assert!(is_allowed(&Value::map([("jid", Value::text("x"))])));
+    fn an_empty_map_is_a_refusal_and_a_text_is_a_failure() {
+        let id = MinionId::parse("pipeline.xyz").unwrap();
+        let refused = judge(Value::Map(vec![]), &id).unwrap_err();
+        assert!(refused.contains("peer_run:"), "{refused}");
+        let raised = "Exception occurred in runner jobs.list_job: Traceback (most recent call last):\n  File";
+        let failed = judge(Value::text(raised), &id).unwrap_err();
+        assert!(
+            failed.starts_with("cannot look the job up: Exception occurred in runner"),
+            "{failed}"
+        );
+        assert!(
+            !failed.contains("peer_run:") && !failed.contains("File"),
+            "{failed}"
+        );
+        assert!(judge(Value::map([("jid", Value::text("x"))]), &id).is_ok());
     }
 }
