@@ -341,7 +341,8 @@ impl Daemon {
 
     fn carry_out(&mut self, decisions: &[Decision]) {
         for decision in decisions {
-            self.audience.decided(decision, &self.policy, &self.config);
+            self.audience
+                .decided(decision, &self.policy, &self.config, self.carrier.seen().as_ref());
             match decision {
                 Decision::RoundTrip(through) => {
                     let (config, through) = (Arc::clone(&self.config), *through);
@@ -365,7 +366,10 @@ impl Daemon {
                     });
                 }
                 Decision::Elected { to, planned, .. } => self.carrier.route(*to, *planned),
-                Decision::Changed(_) | Decision::Ready(_) | Decision::FailedOver { .. } => {}
+                Decision::Proven { .. }
+                | Decision::Changed(_)
+                | Decision::Ready(_)
+                | Decision::FailedOver { .. } => {}
             }
         }
         // Whoever asks next gets what was decided just now, not what was a second ago.

@@ -140,6 +140,15 @@ pub enum Decision {
         /// The old master is up: what is under way there may end there.
         planned: bool,
     },
+    /// The minion answers through the master that was elected last (mode `relay`).
+    Proven {
+        /// The master before.
+        from: MasterIndex,
+        /// That master.
+        to: MasterIndex,
+        /// How long after the switch that was known.
+        after: Duration,
+    },
     /// Restart the minion.
     RestartMinion {
         /// Why.
@@ -234,6 +243,7 @@ impl Policy {
             self.minion.is_carried_to(self.election.elected, now);
         }
         decisions.extend(elected);
+        decisions.extend(self.election.proof());
         self.assess(now, &mut decisions);
         decisions.extend(
             self.minion

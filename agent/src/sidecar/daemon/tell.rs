@@ -35,6 +35,32 @@ pub(super) struct Audience {
     names: Vec<String>,
     /// The active master that was told of last.
     active: Option<String>,
+    /// What the relay had lost when it last went over to another master.
+    at_switch: Losses,
+}
+
+/// What a switch costs, as counts since the relay's start.
+#[derive(Debug, Clone, Copy, Default)]
+struct Losses {
+    resent: u64,
+    dropped: u64,
+}
+
+impl Losses {
+    fn of(seen: &Seen) -> Self {
+        let dropped = seen.publications.dropped.by_reason();
+        Self {
+            resent: seen.carried.resent,
+            dropped: dropped.iter().map(|(_, count)| count).sum(),
+        }
+    }
+
+    const fn since(self, before: Self) -> Self {
+        Self {
+            resent: self.resent.saturating_sub(before.resent),
+            dropped: self.dropped.saturating_sub(before.dropped),
+        }
+    }
 }
 
 impl Audience {
@@ -48,6 +74,7 @@ impl Audience {
             events: JoinSet::new(),
             names: Vec::new(),
             active: None,
+            at_switch: Losses::default(),
         }
     }
 
@@ -91,7 +118,13 @@ impl Audience {
     }
 
     /// Says what was decided. What is to be done about it is the daemon's.
-    pub(super) fn decided(&mut self, decision: &Decision, policy: &Policy, config: &Arc<Config>) {
+    pub(super) fn decided(
+        &mut self,
+        decision: &Decision,
+        policy: &Policy,
+        config: &Arc<Config>,
+        carried: Option<&Seen>,
+    ) {
         let active = policy.readiness().master().and_then(|index| self.name(index));
         let change = |kind, why: &str| Change {
             kind,
@@ -147,6 +180,7 @@ impl Audience {
                 if from.is_some() {
                     self.metrics.switched();
                 }
+                self.at_switch = carried.map(Losses::of).unwrap_or_default();
                 match &from {
                     None => tracing::info!(to, "the relay has elected its first master"),
                     Some(from) if *planned => tracing::info!(from, to, why, "the relay moves the minion"),
@@ -157,6 +191,30 @@ impl Audience {
                     from,
                     to,
                     ..change(Kind::Relay, why)
+                }
+            }
+            Decision::Proven { from, to, after } => {
+                let (from, to) = (self.name(*from), self.name(*to));
+                let after = after.as_millis();
+                let Losses { resent, dropped } =
+                    carried.map(Losses::of).unwrap_or_default().since(self.at_switch);
+                tracing::info!(
+                    from,
+                    to,
+                    after_ms = after,
+                    resent,
+                    dropped,
+                    "the minion answers there"
+                );
+                let why = format!(
+                    "the minion answers there, {after} ms after the switch; {resent} requests were sent again, {dropped} \
+                     publications were not handed out"
+                );
+                Change {
+                    master: to.clone(),
+                    from,
+                    to,
+                    ..change(Kind::Relay, &why)
                 }
             }
             Decision::FailedOver { from, to } => {

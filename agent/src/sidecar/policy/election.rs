@@ -1,5 +1,7 @@
 //! Which master the relay carries the minion's messages to. The rules stand in [`super`].
 
+mod orders;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use super::Decision;
 use super::master::Master;
 use super::minion::{Minion, Readiness};
 use super::standing::Standing;
-use crate::sidecar::control::{self, Done};
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::settings::{self, Mode, Settings};
+
+pub use orders::{MoveError, Moved};
 
 /// How long the first election waits for masters of which nothing is known yet.
 const FIRST: Duration = Duration::from_secs(2);
@@ -68,6 +71,8 @@ pub(in crate::sidecar) struct Switch {
     pub(in crate::sidecar) outcome: Outcome,
     /// Jobs reached the minion before.
     was_ready: bool,
+    /// Its proof has been told.
+    told: bool,
 }
 
 /// What a switch has led to.
@@ -81,35 +86,6 @@ pub(in crate::sidecar) enum Outcome {
     TakenBack(String),
     /// Another switch came first.
     Overtaken,
-}
-
-/// Why a master is not moved to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MoveError {
-    /// There is no relay.
-    #[error("the sidecar is not in mode relay: set `mode: relay`, see `saltfo setup relay`")]
-    NoRelay,
-    /// No master has that name.
-    #[error("no master has the name {0}")]
-    Unknown(String),
-    /// It is where we are.
-    #[error("{0} has the minion already")]
-    There(String),
-    /// The master cannot take the minion.
-    #[error("the minion cannot be moved to {0}")]
-    NotUp(String),
-    /// There is no other one.
-    #[error("no other master is up")]
-    NoOther,
-}
-
-/// What became of an order.
-#[derive(Debug, PartialEq)]
-pub enum Moved {
-    /// It is not known yet.
-    Pending,
-    /// This.
-    Ended(Box<Done>),
 }
 
 impl Election {
@@ -225,97 +201,6 @@ impl Election {
         None
     }
 
-    /// An order to move: to this master, or to any other.
-    pub(super) fn order(
-        &mut self,
-        to: Option<MasterIndex>,
-        masters: &[Master],
-        settings: &Settings,
-        now: Instant,
-    ) -> Result<(), MoveError> {
-        if settings.mode != Mode::Relay {
-            return Err(MoveError::NoRelay);
-        }
-        let name = |index: MasterIndex| masters.get(index.0).map_or_else(String::new, |m| m.name.clone());
-        let elected = self.elected.ok_or(MoveError::NoOther)?;
-        let to = match to {
-            Some(to) if to == elected => return Err(MoveError::There(name(to))),
-            Some(to) if !is_usable(masters, to) => return Err(MoveError::NotUp(trouble(masters, to))),
-            Some(to) => to,
-            None => self
-                .pick(Some(elected), masters, settings)
-                .ok_or(MoveError::NoOther)?,
-        };
-        self.drained.remove(&to);
-        // Who orders a move does not want it undone by the next look at who is preferred.
-        self.preferred = None;
-        self.rests_until = now + REST;
-        self.close(to, "it was asked for".to_owned(), now);
-        Ok(())
-    }
-
-    /// Takes a master out of the election, or back into it.
-    pub(super) fn drain(
-        &mut self,
-        master: MasterIndex,
-        drained: bool,
-        settings: &Settings,
-    ) -> Result<(), MoveError> {
-        if settings.mode != Mode::Relay {
-            return Err(MoveError::NoRelay);
-        }
-        if drained {
-            self.drained.insert(master);
-            self.rests_until = self.began;
-        } else {
-            self.drained.remove(&master);
-        }
-        Ok(())
-    }
-
-    /// What became of an order that was given then.
-    pub(super) fn moved_since(&self, since: Instant, masters: &[Master], now: Instant) -> Moved {
-        let name = |index: MasterIndex| masters.get(index.0).map(|master| master.name.clone());
-        let done = |result, why: &str| Done {
-            result,
-            from: None,
-            to: self.elected.and_then(name),
-            after_ms: None,
-            why: why.to_owned(),
-        };
-        if self.closing.is_some() {
-            return Moved::Pending;
-        }
-        let Some(last) = self.last.as_ref().filter(|last| last.at >= since) else {
-            let why = match self.elected {
-                Some(elected) if self.drained.contains(&elected) => {
-                    "it keeps the minion: no other master is up".to_owned()
-                }
-                _ => self.why.clone(),
-            };
-            return Moved::Ended(Box::new(done(control::Outcome::Noted, &why)));
-        };
-        let (result, why) = match &last.outcome {
-            Outcome::Pending if last.was_ready && now < last.at + PROOF + PROOF => return Moved::Pending,
-            Outcome::Pending => (
-                control::Outcome::Unproven,
-                "jobs do not reach the minion, or it is not known that they do",
-            ),
-            Outcome::Proven(_) => (control::Outcome::Moved, last.why.as_str()),
-            Outcome::TakenBack(why) => (control::Outcome::TakenBack, why.as_str()),
-            Outcome::Overtaken => (control::Outcome::Unproven, "another switch came at once"),
-        };
-        let after = match &last.outcome {
-            Outcome::Proven(after) => Some(after.as_secs_f64() * 1e3),
-            _ => None,
-        };
-        Moved::Ended(Box::new(Done {
-            from: name(last.from),
-            after_ms: after,
-            ..done(result, why)
-        }))
-    }
-
     /// Whether the relay hands out a publication of this master. While a move is about to be made a `test.ping` is not: nobody is led
     /// to a master that the minion is about to leave. Who asked asks again, and finds it where it is then.
     pub(super) fn carries(&self, master: MasterIndex, is_ping: bool) -> bool {
@@ -357,6 +242,7 @@ impl Election {
             planned,
             outcome: Outcome::Pending,
             was_ready: readiness.is_ready(),
+            told: false,
         });
         Decision::Elected {
             from: Some(from),
@@ -364,6 +250,20 @@ impl Election {
             why,
             planned,
         }
+    }
+
+    /// The proof of the last switch, once.
+    pub(super) fn proof(&mut self) -> Option<Decision> {
+        let last = self.last.as_mut().filter(|last| !last.told)?;
+        let Outcome::Proven(after) = last.outcome else {
+            return None;
+        };
+        last.told = true;
+        Some(Decision::Proven {
+            from: last.from,
+            to: last.to,
+            after,
+        })
     }
 
     /// What became of the last switch; the way back, if a planned one lost the minion.

@@ -106,6 +106,10 @@ fn a_dead_master_is_left_at_once_and_the_new_one_is_proven() {
     course.answered(TWO);
     assert_eq!(course.last_result(), "proven");
     assert_eq!(course.policy.readiness().master(), Some(TWO));
+    let proofs = course.told.iter().filter(|(_, decision)| {
+        matches!(decision, Decision::Proven { from: ONE, to: TWO, after } if after.as_millis() == 200)
+    });
+    assert_eq!(proofs.count(), 1);
     assert_eq!(course.policy.failovers(), 1);
 }
 
