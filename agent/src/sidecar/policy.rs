@@ -63,6 +63,8 @@
 //! In these 120 ms a `test.ping` of the old master is not handed out: nobody is led to a master that the minion leaves, and a job whose
 //! sender has just been led there still arrives. A planned move of a minion that jobs reached is taken back if it does not answer through
 //! the new master within 12 s, and for 5 minutes after that, as after an order, nothing is moved without an order or a fault.
+//! After a fault the round trip through the new master is due within 2 s, spread, as all minions of the old one ask then; jobs do not wait
+//! for it.
 
 mod election;
 mod line;
@@ -239,8 +241,15 @@ impl Policy {
         let (masters, minion, settings) = (&self.masters, &self.minion, &self.settings);
         let readiness = minion.readiness(masters, settings, now);
         let elected = self.election.settle(masters, minion, &readiness, settings, now);
-        if elected.is_some() {
-            self.minion.is_carried_to(self.election.elected, now);
+        if let Some(Decision::Elected {
+            from, to, planned, ..
+        }) = &elected
+        {
+            self.minion.is_carried_to(Some(*to), now);
+            // All minions of a master that dies leave it at the same moment.
+            if from.is_some() && !planned {
+                self.minion.spread_round_trip(*to, now);
+            }
         }
         decisions.extend(elected);
         decisions.extend(self.election.proof());

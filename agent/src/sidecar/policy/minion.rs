@@ -11,8 +11,8 @@ use super::master::Master;
 use crate::sidecar::facts::{Local, MasterIndex, RoundTrip};
 use crate::sidecar::settings::Settings;
 
-/// When a master comes up, the sidecars of all its minions ask it to publish; spread over this time they do not take
-/// all its workers at once.
+/// When a master comes up, or another one falls whose minions are behind relays, the sidecars of all minions ask it to publish; spread
+/// over this time they do not take all its workers at once.
 const HERD: Duration = Duration::from_secs(2);
 /// Between the beginnings of two round trips through one master, whatever happens.
 const GAP: Duration = Duration::from_secs(2);
@@ -222,6 +222,19 @@ impl Minion {
             rounds.in_vain.saturating_add(1)
         };
         rounds.due = Some(at + if is_good { periodic } else { retry(rounds.in_vain) });
+    }
+
+    #[cfg(test)]
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.random = StdRng::seed_from_u64(seed);
+    }
+
+    /// Lets the next round trip through this master begin at some time soon.
+    pub(super) fn spread_round_trip(&mut self, master: MasterIndex, now: Instant) {
+        let spread = self.random.random_range(Duration::ZERO..=HERD);
+        if let Some(rounds) = self.rounds.get_mut(master.0) {
+            rounds.due = Some(now + spread);
+        }
     }
 
     /// Whether it runs and is connected to some master.

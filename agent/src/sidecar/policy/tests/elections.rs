@@ -98,16 +98,18 @@ fn a_dead_master_is_left_at_once_and_the_new_one_is_proven() {
     let at = course.now;
     course.dies(ONE);
     assert_eq!(course.elections()[1..], [(at, Some(ONE), TWO, false)]);
-    assert_eq!(course.round_trips().last(), Some(&(at, TWO)));
     assert!(!course.policy.readiness().is_ready());
     assert!(course.policy.carries(TWO, true) && !course.policy.carries(ONE, false));
     assert_eq!(course.last_result(), "pending");
-    course.pass(200);
+    course.pass(2_000);
+    let asked = course.round_trips();
+    let (asked_at, _) = asked.iter().find(|(asked_at, _)| *asked_at >= at).unwrap();
+    assert!((at..=at + 2_000).contains(asked_at), "{asked:?}");
     course.answered(TWO);
     assert_eq!(course.last_result(), "proven");
     assert_eq!(course.policy.readiness().master(), Some(TWO));
     let proofs = course.told.iter().filter(|(_, decision)| {
-        matches!(decision, Decision::Proven { from: ONE, to: TWO, after } if after.as_millis() == 200)
+        matches!(decision, Decision::Proven { from: ONE, to: TWO, after } if after.as_millis() == 2_000)
     });
     assert_eq!(proofs.count(), 1);
     assert_eq!(course.policy.failovers(), 1);
@@ -190,6 +192,8 @@ fn an_order_moves_the_minion_and_lets_nobody_be_led_to_the_old_master_meanwhile(
         course.elections().last(),
         Some(&(course.now, Some(ONE), TWO, true))
     );
+    // One minion alone is moved: nobody else asks at the same time.
+    assert_eq!(course.round_trips().last(), Some(&(course.now, TWO)));
     course.answered(TWO);
     // What was ordered is not undone by a preference.
     course.relayed_well(200_000, &[]);
@@ -234,6 +238,22 @@ fn a_drained_master_is_left_and_taken_only_if_there_is_no_other() {
     // It stays: the other one is not up.
     course.relayed_well(10_000, &[TWO]);
     assert_eq!(course.policy.elected(), Some(ONE));
+}
+
+#[test]
+fn the_minions_of_a_dead_master_do_not_all_ask_the_other_one_at_once() {
+    let asked = |seed: u64| {
+        let mut course = Course::relay(Election::Sticky);
+        course.policy.minion.reseed(seed);
+        let at = course.now;
+        course.dies(ONE);
+        course.pass(2_000);
+        course.round_trips().last().unwrap().0 - at
+    };
+    let mut times: Vec<u64> = (0..20).map(asked).collect();
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() >= 15, "{times:?}");
 }
 
 #[test]
