@@ -11,6 +11,7 @@ pub mod event;
 pub mod facts;
 pub mod hooks;
 pub mod http;
+pub mod kept;
 pub mod last_restart;
 pub mod local;
 pub mod metrics;

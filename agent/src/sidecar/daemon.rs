@@ -244,6 +244,10 @@ impl Daemon {
         let last_restart = LastRestart::of(config.identity.id());
         let mut policy = Policy::new(config.sidecar.clone(), names, now, rand::random());
         policy.minion_waits_for_relay(waits_in_vain(&config, &which));
+        let carrier = Carrier::new(&config, &watches);
+        if let Some(before) = carrier.before() {
+            policy.was_elected(&before);
+        }
         if let Some(ago) = last_restart.ago(SystemTime::now()) {
             policy.was_restarted(ago);
             if config.sidecar.mode == Mode::Restart && ago < config.sidecar.restart_backoff {
@@ -261,7 +265,7 @@ impl Daemon {
             round_trips: JoinSet::new(),
             restarts: JoinSet::new(),
             last_restart,
-            carrier: Carrier::new(&config, &watches),
+            carrier,
             orders: Orders::listen(config.sidecar.listen.port()),
             watches,
             which,

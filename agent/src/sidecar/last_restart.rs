@@ -4,57 +4,42 @@
 //! The time of day, as no other clock goes on from one process to the next. One that was set changes when the next restart is allowed,
 //! but by no more than `restart_backoff` after our start.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use proto::message::MinionId;
 
-use crate::{traffic, whole_file};
+use super::kept::Kept;
 
-/// What systemd.exec(5) names the folders of a service: `StateDirectory=`, `RuntimeDirectory=`.
-const VARIABLES: [&str; 2] = ["STATE_DIRECTORY", "RUNTIME_DIRECTORY"];
-/// More than a time takes.
-const LONGEST: u64 = 64;
+/// What its file is called by.
+const NAME: &str = "restarted";
 
 /// The place where it is kept.
 #[derive(Debug)]
-pub struct LastRestart {
-    /// Written in the first that takes it, looked for in all.
-    files: Vec<PathBuf>,
-}
+pub struct LastRestart(Kept);
 
 impl LastRestart {
-    /// In the folder that systemd gives to us; else where saltfo's lock files are.
+    /// Where a sidecar keeps things.
     #[must_use]
     pub fn of(minion: &MinionId) -> Self {
-        let given = VARIABLES.into_iter().filter_map(std::env::var_os);
-        // Several folders stand there with colons between.
-        let given = given.filter_map(|folders| std::env::split_paths(&folders).next());
-        let given = given.filter(|folder| folder.is_absolute());
-        Self::in_folders(given.chain(traffic::folders()), minion)
+        Self(Kept::of(NAME, minion))
     }
 
     /// In one of these folders.
     pub fn in_folders(folders: impl IntoIterator<Item = PathBuf>, minion: &MinionId) -> Self {
-        let name = format!("saltfo-restarted-{minion}");
-        Self {
-            files: folders.into_iter().map(|folder| folder.join(&name)).collect(),
-        }
+        Self(Kept::in_folders(folders, NAME, minion))
     }
 
     /// How long ago it was, if there was one. A time in the future counts as now: the clock has been set.
     #[must_use]
     pub fn ago(&self, now: SystemTime) -> Option<Duration> {
-        let times = self.files.iter().filter_map(|file| match read(file) {
-            Ok(at) => Some(at),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
+        let times = self.0.lines().filter_map(|(file, line)| {
+            let time = humantime::parse_rfc3339(&line);
+            if let Err(error) = &time {
                 tracing::warn!(file = %file.display(), %error, "the time of the last restart cannot be read");
-                None
             }
+            time.ok()
         });
         times.map(|at| now.duration_since(at).unwrap_or_default()).min()
     }
@@ -64,38 +49,14 @@ impl LastRestart {
     /// # Errors
     /// No folder takes it: that of the last one.
     pub fn note(&self, now: SystemTime) -> io::Result<()> {
-        let mut result = Err(io::ErrorKind::NotFound.into());
-        for file in &self.files {
-            let line = format!("{}\n", humantime::format_rfc3339_seconds(now));
-            result = whole_file::write(file, line.as_bytes());
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
+        self.0.write(&humantime::format_rfc3339_seconds(now).to_string())
     }
-}
-
-fn read(file: &Path) -> io::Result<SystemTime> {
-    // The folder may be everybody's.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(file)?;
-    let metadata = opened.metadata()?;
-    let trusted = [0, rustix::process::geteuid().as_raw()];
-    if !metadata.is_file() || !trusted.contains(&metadata.uid()) {
-        return Err(io::Error::other("it is not a file of ours: remove it"));
-    }
-    let mut text = String::new();
-    opened.take(LONGEST).read_to_string(&mut text)?;
-    humantime::parse_rfc3339(text.trim_end())
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
 

@@ -55,7 +55,7 @@
 //!
 //! | reason | when | to |
 //! | --- | --- | --- |
-//! | the first election | every master is known, or after 2 s | `sticky`, `prefer`: the first of the list; `random`: any |
+//! | the first election | every master is known, or after 2 s | `sticky`, `random`: where a sidecar before this one was; else, and `prefer`: the first of the list; `random`: any |
 //! | the elected master is not up any more | at once (in doubt is up) | the same choice of the others; if none is up, one that has proven itself and would be up if it had been calm; if there is none, nothing changes |
 //! | an order, or the elected master is drained | after 120 ms | the one that was named, or the same choice |
 //! | `prefer`: one before it in the list has been up for 60 s without a break | after 120 ms | that one |
@@ -197,6 +197,13 @@ impl Policy {
     /// A sidecar before this one restarted the minion, so long ago: that counts for `restart_backoff`, too.
     pub fn was_restarted(&mut self, ago: Duration) {
         self.restarts.were_before(ago, self.now);
+    }
+
+    /// A sidecar before this one had carried the minion's messages to this master: `sticky` and `random` stay there.
+    pub fn was_elected(&mut self, master: &str) {
+        if let Ok(master) = self.named(master) {
+            self.election.was_elected(master);
+        }
     }
 
     /// Whether the minion's configuration leads it to a relay though there is none.

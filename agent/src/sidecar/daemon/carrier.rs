@@ -8,17 +8,22 @@ use super::watches::Watches;
 use crate::config::Config;
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::http::Listening;
+use crate::sidecar::kept::Kept;
 use crate::sidecar::policy::{Policy, Standing};
 use crate::sidecar::relay::{Carried, Manner, Relay, Seen, Topics, Way};
 use crate::sidecar::settings::{Mode, RelaySettings};
 use crate::sidecar::watch::Genuine;
 
+/// What the file is called by that has the name of the elected master.
+const ELECTED: &str = "elected";
 /// Publications that may wait for the relay. It takes them at once.
 const WAITING: usize = 64;
 
 /// The relay, if there is one.
 pub(super) struct Carrier {
     running: Option<Running>,
+    /// The name of the elected master, for a sidecar after this one.
+    last: Kept,
 }
 
 struct Running {
@@ -85,7 +90,15 @@ impl Carrier {
         let settings = &config.sidecar;
         let running = (settings.mode == Mode::Relay)
             .then(|| Running::start(settings.relay, watches.ways(), watches.topics()));
-        Self { running }
+        Self {
+            running,
+            last: Kept::of(ELECTED, config.identity.id()),
+        }
+    }
+
+    /// The master that a sidecar before this one had elected.
+    pub(super) fn before(&self) -> Option<String> {
+        self.last.lines().next().map(|(_, name)| name)
     }
 
     /// Takes over a new configuration. Connections of minions last if the masters and the relay's own addresses are the same.
@@ -112,6 +125,10 @@ impl Carrier {
     pub(super) fn route(&mut self, to: MasterIndex, planned: bool) {
         if let Some(running) = &mut self.running {
             running.route(Some(to), if planned { Manner::Finish } else { Manner::Abandon });
+            let name = running.ways.get(to.0).map_or("", |way| way.name.as_str());
+            if let Err(error) = self.last.write(name) {
+                tracing::warn!(%error, "a sidecar after this one will not know which master was elected");
+            }
         }
     }
 

@@ -42,6 +42,8 @@ pub(in crate::sidecar) struct Election {
     pub(in crate::sidecar) switches: u64,
     pub(in crate::sidecar) last: Option<Switch>,
     began: Instant,
+    /// The one that a sidecar before this one had elected last.
+    remembered: Option<MasterIndex>,
     /// A master that is preferred to the elected one, and since when it has been up.
     preferred: Option<(MasterIndex, Instant)>,
     /// A planned move that is about to be made.
@@ -98,11 +100,17 @@ impl Election {
             switches: 0,
             last: None,
             began: now,
+            remembered: None,
             preferred: None,
             closing: None,
             rests_until: now,
             random: StdRng::seed_from_u64(seed),
         }
+    }
+
+    /// A sidecar before this one had elected this master.
+    pub(super) fn was_elected(&mut self, master: MasterIndex) {
+        self.remembered = Some(master);
     }
 
     /// Elects, if there is a reason to. `readiness` and `minion` tell what became of the last time.
@@ -143,10 +151,17 @@ impl Election {
         if !all_known && now < self.began + FIRST {
             return None;
         }
-        let to = self.pick(None, masters, settings)?;
+        let stays = settings.policy != settings::Election::Prefer;
+        let remembered = self
+            .remembered
+            .filter(|index| stays && is_usable(masters, *index));
+        let (to, why) = match remembered {
+            Some(to) => (to, "the minion was there before this sidecar was started"),
+            None => (self.pick(None, masters, settings)?, "the first that was elected"),
+        };
         self.elected = Some(to);
         self.since = now;
-        self.why = "the first that was elected".to_owned();
+        self.why = why.to_owned();
         Some(Decision::Elected {
             from: None,
             to,
@@ -367,6 +382,7 @@ impl Election {
                 ..last
             })
         });
+        self.remembered = self.remembered.and_then(new);
         (self.closing, self.preferred) = (None, None);
     }
 }

@@ -79,6 +79,33 @@ fn the_first_of_the_list_is_elected_and_what_is_tied_to_the_relay_is_tied_to_it(
 }
 
 #[test]
+fn what_a_sidecar_before_had_elected_is_elected_again_but_for_prefer_and_if_it_is_up() {
+    for (policy, dead, expected) in [
+        (Election::Sticky, false, TWO),
+        (Election::Random, false, TWO),
+        (Election::Prefer, false, ONE),
+        (Election::Sticky, true, ONE),
+    ] {
+        let mut course = Course::new(Settings {
+            mode: Mode::Relay,
+            policy,
+            ..Settings::default()
+        });
+        course.policy.was_elected("salt2");
+        course.stands(ONE);
+        course.verified(ONE);
+        if dead {
+            course.dies(TWO);
+        } else {
+            course.stands(TWO);
+            course.verified(TWO);
+        }
+        course.pass(3_000);
+        assert_eq!(course.policy.elected(), Some(expected), "{policy:?}");
+    }
+}
+
+#[test]
 fn a_master_that_nothing_is_known_of_is_waited_for_but_not_for_long() {
     let mut course = Course::new(Settings {
         mode: Mode::Relay,
