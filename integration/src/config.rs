@@ -41,7 +41,7 @@ recon_default: 100
 recon_max: 500
 recon_randomize: False
 acceptance_wait_time: 1
-acceptance_wait_time_max: 10
+acceptance_wait_time_max: 2
 master_tries: -1
 ";
 

@@ -56,7 +56,7 @@ pub struct Done {
 pub enum Outcome {
     /// The minion was moved, and jobs reach it there.
     Moved,
-    /// It was moved; jobs did not reach it before, so nothing is proven.
+    /// It was moved, and nothing is proven: jobs did not reach it before, or round trips are not permitted.
     Unproven,
     /// It did not answer there, and was moved back.
     TakenBack,

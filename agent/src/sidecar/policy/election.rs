@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Decision;
 use super::master::Master;
-use super::minion::{Minion, Readiness};
+use super::minion::{ActiveProof, Minion, Readiness};
 use super::standing::Standing;
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::settings::{self, Mode, Settings};
@@ -84,6 +84,8 @@ pub(in crate::sidecar) enum Outcome {
     Pending,
     /// Jobs reach the minion through the new master, so long after the switch.
     Proven(Duration),
+    /// Round trips are not permitted there: that the relay is connected to both is all that is known.
+    Connected,
     /// The minion did not answer through the new master, and got the old one back.
     TakenBack(String),
     /// Another switch came first.
@@ -293,8 +295,15 @@ impl Election {
             .last
             .as_mut()
             .filter(|last| last.outcome == Outcome::Pending)?;
-        if readiness.master() == Some(last.to) {
-            last.outcome = Outcome::Proven(now.saturating_duration_since(last.at));
+        if let Some(active) = readiness
+            .active
+            .as_ref()
+            .filter(|active| active.master == last.to)
+        {
+            last.outcome = match active.proof {
+                ActiveProof::RoundTrip { .. } => Outcome::Proven(now.saturating_duration_since(last.at)),
+                ActiveProof::Connection => Outcome::Connected,
+            };
             return None;
         }
         let is_back = |index: MasterIndex| is_usable(masters, index);

@@ -156,7 +156,7 @@ pub struct SwitchReport {
     pub why: String,
     /// Whether the old master was up, so that what was under way could end there.
     pub planned: bool,
-    /// `pending`, `proven`, `taken_back` or `overtaken`.
+    /// `pending`, `proven`, `connected` (round trips are not permitted), `taken_back` or `overtaken`.
     pub result: &'static str,
     /// From the switch until jobs reached the minion through the new master.
     pub after_ms: Option<f64>,
@@ -188,6 +188,7 @@ impl RelayReport {
                 let (result, after, error) = match &last.outcome {
                     SwitchOutcome::Pending => ("pending", None, None),
                     SwitchOutcome::Proven(after) => ("proven", Some(*after), None),
+                    SwitchOutcome::Connected => ("connected", None, None),
                     SwitchOutcome::TakenBack(why) => ("taken_back", None, Some(why.clone())),
                     SwitchOutcome::Overtaken => ("overtaken", None, None),
                 };

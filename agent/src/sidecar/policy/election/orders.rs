@@ -119,6 +119,10 @@ impl Election {
                 control::Outcome::Unproven,
                 "jobs do not reach the minion, or it is not known that they do",
             ),
+            Outcome::Connected => (
+                control::Outcome::Unproven,
+                "round trips are not permitted there, see `saltfo status`",
+            ),
             Outcome::Proven(_) => (control::Outcome::Moved, last.why.as_str()),
             Outcome::TakenBack(why) => (control::Outcome::TakenBack, why.as_str()),
             Outcome::Overtaken => (control::Outcome::Unproven, "another switch came at once"),

@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use super::super::{Decision, MoveError};
+use super::super::{Decision, MoveError, Moved};
 use super::{Course, ONE, TWO, local};
+use crate::sidecar::control::Outcome;
 use crate::sidecar::facts::{Local, MasterIndex, RoundTrip, What};
 use crate::sidecar::settings::{Election, Mode, Settings};
 
@@ -225,6 +226,26 @@ fn an_order_moves_the_minion_and_lets_nobody_be_led_to_the_old_master_meanwhile(
     // What was ordered is not undone by a preference.
     course.relayed_well(200_000, &[]);
     assert_eq!(course.policy.elected(), Some(TWO));
+}
+
+#[test]
+fn where_round_trips_are_not_permitted_a_move_is_not_called_proven() {
+    let mut course = Course::relay(Election::Sticky);
+    let ordered = course.at();
+    course.policy.move_to(None, ordered).unwrap();
+    course.pass(200);
+    course.learn(What::RoundTrip(
+        TWO,
+        RoundTrip::NotPermitted("does not".to_owned()),
+    ));
+    assert_eq!(course.policy.elected(), Some(TWO));
+    assert_eq!(course.last_result(), "connected");
+    let Moved::Ended(done) = course.policy.moved_since(ordered) else {
+        panic!("it is pending")
+    };
+    assert_eq!((done.result, done.after_ms), (Outcome::Unproven, None));
+    let is_proof = |(_, decision): &(u64, Decision)| matches!(decision, Decision::Proven { .. });
+    assert!(!course.told.iter().any(is_proof));
 }
 
 #[test]
