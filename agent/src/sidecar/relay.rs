@@ -210,14 +210,14 @@ impl Relay {
     }
 
     /// Requests that wait for a reply of a master now.
-    #[must_use]
-    pub fn under_way(&self) -> usize {
+    #[cfg(test)]
+    fn under_way(&self) -> usize {
         self.requests.under_way()
     }
 
     /// Requests that wait for a reply of this master now.
-    #[must_use]
-    pub fn under_way_at(&self, master: MasterIndex) -> usize {
+    #[cfg(test)]
+    fn under_way_at(&self, master: MasterIndex) -> usize {
         self.requests.under_way_at(master).get()
     }
 }

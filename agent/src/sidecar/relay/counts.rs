@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use serde::Serialize;
+
 use super::route::Route;
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::http::Listening;
@@ -37,9 +39,10 @@ pub struct Port {
 }
 
 /// Requests, as a count of each fate. Bytes are those of payloads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Requests {
-    /// Wait for a reply now, by master.
+    /// Wait for a reply now, by master. The report has them by name.
+    #[serde(skip)]
     pub under_way: Vec<usize>,
     /// Wait for a route or a connection now.
     pub held: usize,
@@ -196,6 +199,7 @@ impl RequestCounts {
         self.under_way.get(master.0).unwrap_or(&self.nowhere)
     }
 
+    #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.under_way.iter().map(Gauge::get).sum()
     }
@@ -253,5 +257,14 @@ mod tests {
         assert_eq!(counts.seen().under_way, [0, 2]);
         drop((one, two, nowhere));
         assert_eq!(counts.seen().under_way, [0, 0]);
+    }
+
+    #[test]
+    fn the_report_has_the_counts_and_not_the_masters_by_number() {
+        let counts = RequestCounts::new(2);
+        counts.resent.one();
+        let told = serde_json::to_value(counts.seen()).unwrap();
+        assert_eq!((&told["resent"], &told["held"]), (&1.into(), &0.into()));
+        assert!(told.get("under_way").is_none());
     }
 }

@@ -46,24 +46,9 @@ pub struct TrafficReport {
     pub requests: PortReport,
     /// Requests that wait for a master's reply, by master.
     pub under_way: BTreeMap<String, usize>,
-    /// Requests that wait for a master.
-    pub held: usize,
-    /// Requests that were answered by a master.
-    pub answered: u64,
-    /// Requests that were taken from one master and sent to another.
-    pub resent: u64,
-    /// Requests that were sent again to the same master, as the connection had broken.
-    pub repeated: u64,
-    /// Requests that their client gave up.
-    pub cancelled: u64,
-    /// Requests that were given up long after any client would.
-    pub expired: u64,
-    /// Messages that were no request.
-    pub malformed: u64,
-    /// Bytes of requests.
-    pub bytes_up: u64,
-    /// Bytes of replies.
-    pub bytes_down: u64,
+    /// What became of requests.
+    #[serde(flatten)]
+    pub carried: Requests,
     /// Publications of the elected master.
     pub publications: u64,
     /// The same, once for each connection that they were handed to.
@@ -93,35 +78,15 @@ impl TrafficReport {
                 Listening::Failed(why) => Some(why.clone()),
                 Listening::NotYet | Listening::At(_) => None,
             });
-        let Requests {
-            under_way,
-            held,
-            answered,
-            resent,
-            repeated,
-            cancelled,
-            expired,
-            malformed,
-            bytes_up,
-            bytes_down,
-        } = seen.carried;
-        let under_way = under_way.into_iter().enumerate();
+        let under_way = seen.carried.under_way.iter().enumerate();
         Self {
             trouble,
             publish: PortReport::new(&seen.publish),
             requests: PortReport::new(&seen.requests),
             under_way: under_way
-                .filter_map(|(index, count)| Some((name(MasterIndex(index))?, count)))
+                .filter_map(|(index, count)| Some((name(MasterIndex(index))?, *count)))
                 .collect(),
-            held,
-            answered,
-            resent,
-            repeated,
-            cancelled,
-            expired,
-            malformed,
-            bytes_up,
-            bytes_down,
+            carried: seen.carried,
             publications: seen.publications.carried,
             delivered: seen.publications.delivered,
             dropped: seen.publications.dropped.by_reason().into_iter().collect(),
