@@ -65,20 +65,24 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
     loop {
         if !pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let (located, mut connections) =
-                locate::locate_for_job(config, &pending, order.lookup.min(left)).await;
+            let mut found = locate::locate_for_job(config, &pending, order.lookup.min(left)).await;
             pending.clear();
+            if !order.refresh_pillar && order.job.is_the_question() {
+                tell_answers(&mut found.located, report);
+            }
+            let located = &found.located;
             // Who was not asked is not nowhere.
             let crowded = located.masters.iter().any(|asked| asked.crowded);
             let stalled = stalls > 0 && located.masters.iter().any(|asked| asked.stalled);
             stalls -= u32::from(stalled);
             let again = (crowded || stalled) && Instant::now() < deadline;
-            for (master, minions) in by_master(config, &located, again.then_some(&mut pending), report) {
+            let by_master = by_master(config, located, again.then_some(&mut pending), report);
+            for (master, minions) in by_master {
                 let group = Group {
                     config: Arc::clone(config),
                     order: Arc::clone(&order),
                     master,
-                    connection: connections.remove(&master),
+                    connection: found.connections.remove(&master),
                     minions,
                     deadline,
                     report: report.clone(),
@@ -88,6 +92,9 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
             if !pending.is_empty() {
                 tracing::info!("a master is too busy: locating the minions anew");
                 continue;
+            }
+            if groups.is_empty() {
+                return found.linger().await;
             }
         }
         match groups.join_next().await {
@@ -144,6 +151,38 @@ pub async fn kill(config: &Arc<Config>, jid: &Jid, minions: &[MinionId]) -> Vec<
         (answer.minion, text)
     };
     located.answers.into_iter().map(said).collect()
+}
+
+/// Takes out the minions whose answer to the lookup is the return of the job: it is the same function, and need not run twice.
+fn tell_answers(located: &mut Located, report: &UnboundedSender<Event>) {
+    located.answers.retain(|answer| {
+        let Some(found) = answer
+            .found
+            .as_ref()
+            .filter(|found| found.ret == Value::Bool(true))
+        else {
+            // Whatever it says, a job of its own tells it with its retcode.
+            return true;
+        };
+        let ret = Return {
+            jid: found.jid.clone(),
+            function: None,
+            ret: found.ret.clone(),
+            outputter: None,
+            retcode: None,
+        };
+        let minion = answer.minion.clone();
+        let published = Event::Published {
+            master: found.master,
+            minions: vec![minion.clone()],
+            jid: found.jid.clone(),
+        };
+        for event in [published, Event::Ended(minion, Outcome::Returned(ret))] {
+            // Whoever listened may be gone.
+            let _ = report.send(event);
+        }
+        false
+    });
 }
 
 /// The minions of each master. Those that are nowhere are put aside for another try, or reported if there is none.

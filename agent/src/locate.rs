@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use proto::message::{Jid, MinionId, Value};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use pauses::Pauses;
 pub use question::Question;
@@ -132,16 +132,27 @@ pub async fn ask(
     lookup.conclude(config, took)
 }
 
-/// Asks all masters for minions that are to get a job right afterwards. With the answer come the connections, by index
-/// of the master, through which all minions were asked and all have answered: they are signed in, and hold the turn
-/// to publish. So the job follows its lookup at once, and nobody else's publish comes between.
-///
-/// The master through which they answered last is asked a moment before the others.
-pub(crate) async fn locate_for_job(
-    config: &Arc<Config>,
-    minions: &[MinionId],
-    timeout: Duration,
-) -> (Located, BTreeMap<usize, Connection>) {
+/// What a lookup found that a job follows.
+pub(crate) struct ForJob {
+    pub(crate) located: Located,
+    /// The connections, by index of the master, through which all minions were asked and all have answered: they are signed in, and
+    /// hold the turn to publish. So the job follows its lookup at once, and nobody else's publish comes between.
+    pub(crate) connections: BTreeMap<usize, Connection>,
+    /// Sees to publishes at other masters whose replies are under way.
+    rest: JoinHandle<()>,
+}
+
+impl ForJob {
+    /// Waits as [`locate`] does before it ends: for a process that has nothing else to do.
+    pub(crate) async fn linger(self) {
+        drop(self.connections);
+        let _ = timeout(LINGER, self.rest).await;
+    }
+}
+
+/// Asks all masters for minions that are to get a job right afterwards, the master through which they answered last a moment before
+/// the others.
+pub(crate) async fn locate_for_job(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> ForJob {
     let masters: Vec<usize> = (0..config.masters.len()).collect();
     let last_seen = LastSeen::of_this_user(config);
     let precedence = Arc::new(Precedence::new(last_seen, minions, masters.len()));
@@ -153,8 +164,12 @@ pub(crate) async fn locate_for_job(
     let located = lookup.conclude(config, took);
     located.note(precedence.last_seen());
     // The job need not wait for another master's reply to a publish.
-    tokio::spawn(async move { lookup.linger(LINGER_BESIDE).await });
-    (located, connections)
+    let rest = tokio::spawn(async move { lookup.linger(LINGER_BESIDE).await });
+    ForJob {
+        located,
+        connections,
+        rest,
+    }
 }
 
 impl Located {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use proto::message::{MinionId, Value};
 
+use crate::locate::Question;
+
 /// One function of Salt, `module.function`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function(String);
@@ -70,6 +72,13 @@ pub struct Job {
     pub function: Function,
     /// Its arguments. The master reads texts as YAML and takes `key=value` for a keyword argument.
     pub arguments: Vec<Value>,
+}
+
+impl Job {
+    /// Whether it is what a lookup asks, so that the answer that proves where a minion is is its return as well.
+    pub(super) fn is_the_question(&self) -> bool {
+        Question::ping().is(self.function.as_str(), &self.arguments)
+    }
 }
 
 /// A job for some minions.

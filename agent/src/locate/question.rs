@@ -64,6 +64,11 @@ impl Question {
         }
     }
 
+    /// Whether it is this function with these arguments.
+    pub(crate) fn is(&self, function: &str, arguments: &[Value]) -> bool {
+        self.function == function && self.arguments == arguments
+    }
+
     fn new(function: &'static str, arguments: Vec<Value>) -> Self {
         Self {
             function,

@@ -291,7 +291,7 @@ impl Daemon {
                 news = self.watches.next() => match news {
                     News::Fact(fact) => self.learned(&fact),
                     News::Publication(master, publication) => {
-                        self.carrier.carry(master, publication, &self.policy);
+                        self.carrier.carry(master, publication, &mut self.policy);
                         continue;
                     }
                 },

@@ -57,11 +57,12 @@
 //! | --- | --- | --- |
 //! | the first election | every master is known, or after 2 s | `sticky`, `random`: where a sidecar before this one was; else, and `prefer`: the first of the list; `random`: any |
 //! | the elected master is not up any more | at once (in doubt is up) | the same choice of the others; if none is up, one that has proven itself and would be up if it had been calm; if there is none, nothing changes |
-//! | an order, or the elected master is drained | after 120 ms | the one that was named, or the same choice |
-//! | `prefer`: one before it in the list has been up for 60 s without a break | after 120 ms | that one |
+//! | an order, or the elected master is drained | when its door is closed | the one that was named, or the same choice |
+//! | `prefer`: one before it in the list has been up for 60 s without a break | when its door is closed | that one |
 //!
-//! In these 120 ms a `test.ping` of the old master is not handed out: nobody is led to a master that the minion leaves, and a job whose
-//! sender has just been led there still arrives. A planned move of a minion that jobs reached is taken back if it does not answer through
+//! Who dispatches is led to a master by a `test.ping` just before. So a planned move waits until 120 ms after the last one of the old master
+//! that was handed out, and hands out none meanwhile: nobody is led to a master that the minion leaves, and the job of one who has just been
+//! led there still arrives. Mostly there was none, and it is made at once. A planned move of a minion that jobs reached is taken back if it does not answer through
 //! the new master within 12 s, and for 5 minutes after that, as after an order, nothing is moved without an order or a fault.
 //! After a fault the round trip through the new master is due within 2 s, spread, as all minions of the old one ask then; jobs do not wait
 //! for it.
@@ -328,10 +329,10 @@ impl Policy {
         &self.readiness
     }
 
-    /// Whether the relay hands out a publication of this master to the minion; `is_ping`: it is a `test.ping`.
+    /// Whether the relay hands out a publication of this master to the minion, now; `is_ping`: it is a `test.ping`.
     #[must_use]
-    pub fn carries(&self, master: MasterIndex, is_ping: bool) -> bool {
-        self.election.carries(master, is_ping)
+    pub fn hands_out(&mut self, master: MasterIndex, is_ping: bool, now: Instant) -> bool {
+        self.election.hands_out(master, is_ping, now)
     }
 
     /// The operator wants the minion on this master, or on any other than now.

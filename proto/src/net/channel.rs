@@ -1,7 +1,7 @@
 //! One ZMTP connection over TCP.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,9 +64,7 @@ impl Channel {
         let mut late = false;
         loop {
             channel.unpack()?;
-            if matches!(channel.inbox.front(), Some(Event::Ready(_)))
-                && channel.connection.output().is_empty()
-            {
+            if matches!(channel.inbox.front(), Some(Event::Ready(_))) && channel.connection.unsent() == 0 {
                 channel.take();
                 return Ok(channel);
             }
@@ -138,6 +136,15 @@ impl Channel {
         }
         self.step(reading, deadline).await?;
         Ok(None)
+    }
+
+    /// The same without a copy of its long frames.
+    ///
+    /// # Errors
+    /// As [`queue`](Self::queue).
+    pub fn queue_owned(&mut self, message: Message) -> Result<(), NetError> {
+        let queued = self.connection.send_owned(message);
+        self.queued(queued)
     }
 
     /// Sends a PING and waits for its PONG: the time between the two.
@@ -259,7 +266,7 @@ impl Channel {
     /// Bytes that were queued and the system has not taken yet.
     #[must_use]
     pub fn unsent(&self) -> usize {
-        self.connection.output().len()
+        self.connection.unsent()
     }
 
     /// How many bytes the system has taken in all.
@@ -309,7 +316,7 @@ impl Channel {
 
     async fn flush(&mut self, deadline: Instant) -> Result<(), NetError> {
         let mut late = false;
-        while !self.connection.output().is_empty() {
+        while self.connection.unsent() > 0 {
             if late || !self.step(true, deadline).await? {
                 return Err(NetError::SendTimeout {
                     peer: self.name.clone(),
@@ -332,7 +339,7 @@ impl Channel {
         // A peer that never stops talking keeps the socket ready, and with it the thread: others go first.
         tokio::task::yield_now().await;
         let reading = reading && !self.is_full();
-        let writing = !self.connection.output().is_empty();
+        let writing = self.connection.unsent() > 0;
         let interest = match (reading, writing) {
             (true, true) => Interest::READABLE | Interest::WRITABLE,
             (false, true) => Interest::WRITABLE,
@@ -357,7 +364,16 @@ impl Channel {
 
     /// Whether something was read.
     fn read(&mut self) -> Result<bool, NetError> {
-        match self.stream.try_read(&mut self.buffer) {
+        let read = match self.connection.room() {
+            Some(mut room) => self.stream.try_read_buf(&mut room),
+            None => {
+                let read = self.stream.try_read(&mut self.buffer);
+                let arrived = read.as_ref().ok().and_then(|count| self.buffer.get(..*count));
+                self.connection.receive(arrived.unwrap_or_default());
+                read
+            }
+        };
+        match read {
             Ok(0) => Err(NetError::Closed {
                 peer: self.name.clone(),
             }),
@@ -365,8 +381,6 @@ impl Channel {
                 self.received = self
                     .received
                     .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-                self.connection
-                    .receive(self.buffer.get(..count).unwrap_or_default());
                 Ok(true)
             }
             Err(error) if would_wait(&error) => Ok(false),
@@ -375,7 +389,8 @@ impl Channel {
     }
 
     fn write(&mut self) -> Result<(), NetError> {
-        match self.stream.try_write(self.connection.output()) {
+        let outputs = self.connection.outputs().map(IoSlice::new);
+        match self.stream.try_write_vectored(&outputs) {
             Ok(count) => {
                 self.sent = self.sent.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
                 self.connection.consume(count);

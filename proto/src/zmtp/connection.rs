@@ -1,5 +1,7 @@
 //! One ZMTP connection as a state machine: greeting, handshake, traffic.
 
+use bytes::buf::Limit;
+
 use super::command::{self, Command};
 use super::frame::{self, Frame, FrameReader, Header};
 use super::greeting::{self, GreetingReader};
@@ -69,7 +71,7 @@ impl Connection {
     #[must_use]
     pub fn new(socket_type: SocketType, limits: Limits) -> Self {
         let mut outbox = Outbox::default();
-        outbox.queue().extend_from_slice(&greeting::ours());
+        outbox.append(|bytes| bytes.extend_from_slice(&greeting::ours()));
         Self {
             socket_type,
             limits,
@@ -93,6 +95,15 @@ impl Connection {
         self.input.extend_from_slice(bytes);
     }
 
+    /// Where bytes that arrive now may be put instead, in a long frame that is under way: they need not be moved again then. What is
+    /// put there has been received.
+    pub fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        if self.used < self.input.len() || !matches!(self.phase, Phase::Traffic(_)) {
+            return None;
+        }
+        self.frames.room()
+    }
+
     /// The next thing that the peer did; `None` when more bytes are needed. PINGs are answered on the way.
     ///
     /// # Errors
@@ -112,13 +123,26 @@ impl Connection {
         }
     }
 
-    /// What is to be written to the peer.
+    /// What is to be written to the peer next; empty if there is nothing.
     #[must_use]
     pub fn output(&self) -> &[u8] {
+        let [first, _] = self.outbox.waiting();
+        first
+    }
+
+    /// The same, and what may be written along with it.
+    #[must_use]
+    pub fn outputs(&self) -> [&[u8]; 2] {
         self.outbox.waiting()
     }
 
-    /// Says that the first `count` bytes of the output were written.
+    /// Bytes that are to be written to the peer.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.outbox.size()
+    }
+
+    /// Says that the first `count` bytes of what is to be written were written.
     pub fn consume(&mut self, count: usize) {
         self.outbox.consume(count);
     }
@@ -136,6 +160,25 @@ impl Connection {
         Ok(())
     }
 
+    /// Queues a message without a copy of its long frames.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_owned(&mut self, message: Message) -> Result<(), Misuse> {
+        if self.socket_type == SocketType::Sub {
+            return Err(Misuse::WrongType(self.socket_type));
+        }
+        self.ready_to_queue()?;
+        let mut frames = message.into_frames().into_iter().peekable();
+        while let Some(body) = frames.next() {
+            let more = frames.peek().is_some();
+            self.outbox
+                .append(|bytes| frame::write_message_header(bytes, more, body.len()));
+            self.outbox.append_body(body);
+        }
+        Ok(())
+    }
+
     /// Queues a PING; `ttl` in tenths of a second tells the peer to close if it hears nothing for so long, 0 for never.
     ///
     /// # Errors
@@ -148,7 +191,8 @@ impl Connection {
         if !self.ready_to_queue()?.version.has_traffic_commands() {
             return Err(Misuse::NoPing);
         }
-        frame::write_command(self.outbox.queue(), &command::ping(ttl, context));
+        self.outbox
+            .append(|bytes| frame::write_command(bytes, &command::ping(ttl, context)));
         Ok(())
     }
 
@@ -235,7 +279,8 @@ impl Connection {
                     let version = reader.read(&mut rest)?;
                     self.used = self.input.len().saturating_sub(rest.len());
                     let Some(version) = version else { break };
-                    frame::write_command(self.outbox.queue(), &command::ready(self.socket_type));
+                    let ready = command::ready(self.socket_type);
+                    self.outbox.append(|bytes| frame::write_command(bytes, &ready));
                     self.phase = Phase::AwaitReady { version };
                 }
                 Phase::AwaitReady { .. } | Phase::Traffic(_) => {
@@ -333,7 +378,8 @@ impl Connection {
         if let Some(theirs) = SocketType::from_name(name).filter(|theirs| self.socket_type.accepts(*theirs)) {
             return Ok(theirs);
         }
-        frame::write_command(self.outbox.queue(), &command::error("Invalid socket type"));
+        self.outbox
+            .append(|bytes| frame::write_command(bytes, &command::error("Invalid socket type")));
         Err(Violation::Incompatible {
             ours: self.socket_type,
             theirs: printable(name),
@@ -342,7 +388,7 @@ impl Connection {
 
     fn ready_to_queue(&self) -> Result<Peer, Misuse> {
         let peer = self.peer().ok_or(Misuse::NotReady)?;
-        let waiting = self.outbox.waiting().len();
+        let waiting = self.outbox.size();
         if waiting > self.limits.message {
             return Err(Misuse::OutputFull {
                 waiting,
@@ -357,7 +403,7 @@ impl Connection {
             return Err(Misuse::WrongType(self.socket_type));
         }
         if self.ready_to_queue()?.version.has_traffic_commands() {
-            frame::write_command(self.outbox.queue(), command);
+            self.outbox.append(|bytes| frame::write_command(bytes, command));
         } else {
             self.queue_message(&[[&[kind], prefix].concat()]);
         }
@@ -365,12 +411,13 @@ impl Connection {
     }
 
     fn queue_message(&mut self, frames: &[Vec<u8>]) {
-        let queue = self.outbox.queue();
         if let Some((last, others)) = frames.split_last() {
-            for frame in others {
-                frame::write_message_frame(queue, true, frame);
-            }
-            frame::write_message_frame(queue, false, last);
+            self.outbox.append(|bytes| {
+                for frame in others {
+                    frame::write_message_frame(bytes, true, frame);
+                }
+                frame::write_message_frame(bytes, false, last);
+            });
         }
     }
 }

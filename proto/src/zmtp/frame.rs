@@ -1,6 +1,12 @@
 //! Frames: flags, length, body (RFC 37, "Framing").
 
+use bytes::BufMut as _;
+use bytes::buf::Limit;
+
 use super::Violation;
+
+/// Bytes of a body that are worth a place of their own to arrive at.
+const PIECE: usize = 32 * 1024;
 
 const MORE: u8 = 0x01;
 const LONG: u8 = 0x02;
@@ -33,16 +39,25 @@ pub(super) fn write_command(output: &mut Vec<u8>, body: &[u8]) {
     write(output, COMMAND, body);
 }
 
-/// As libzmq does: the short form whenever the body fits into it.
+/// Appends the header of a message's frame, whose body of this length is to follow.
+pub(super) fn write_message_header(output: &mut Vec<u8>, more: bool, length: usize) {
+    write_header(output, if more { MORE } else { 0 }, length);
+}
+
 fn write(output: &mut Vec<u8>, flags: u8, body: &[u8]) {
-    if let Ok(short) = u8::try_from(body.len()) {
+    write_header(output, flags, body.len());
+    output.extend_from_slice(body);
+}
+
+/// As libzmq does: the short form whenever the body fits into it.
+fn write_header(output: &mut Vec<u8>, flags: u8, length: usize) {
+    if let Ok(short) = u8::try_from(length) {
         output.extend_from_slice(&[flags, short]);
     } else {
         output.push(flags | LONG);
         // A usize has 64 bits at most on everything that Rust runs on.
-        output.extend_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_be_bytes());
+        output.extend_from_slice(&u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes());
     }
-    output.extend_from_slice(body);
 }
 
 /// Puts frames together from pieces of any size.
@@ -62,8 +77,9 @@ enum State {
     },
     Body {
         header: Header,
+        /// What has arrived of it.
         body: Vec<u8>,
-        left: usize,
+        length: usize,
     },
 }
 
@@ -103,20 +119,21 @@ impl FrameReader {
                             more: *flags & MORE != 0,
                             size: *size,
                         };
-                        let left = admit(&header)?;
+                        let length = admit(&header)?;
                         self.state = State::Body {
                             header,
                             body: Vec::new(),
-                            left,
+                            length,
                         };
                     }
                 }
-                State::Body { header, body, left } => {
-                    let (head, rest) = input.split_at_checked(*left).unwrap_or((*input, &[]));
-                    append(body, head, *left);
-                    *left = left.saturating_sub(head.len());
+                State::Body { header, body, length } => {
+                    let missing = length.saturating_sub(body.len());
+                    let (head, rest) = input.split_at_checked(missing).unwrap_or((*input, &[]));
+                    make_room(body, head.len(), missing);
+                    body.extend_from_slice(head);
                     *input = rest;
-                    if *left > 0 {
+                    if body.len() < *length {
                         return Ok(None);
                     }
                     let frame = Frame {
@@ -129,6 +146,21 @@ impl FrameReader {
                 }
             }
         }
+    }
+
+    /// Where the next bytes of the peer may be put straight away: in the body that is under way, if at least [`PIECE`] bytes of it are
+    /// missing.
+    pub(super) fn room(&mut self) -> Option<Limit<&mut Vec<u8>>> {
+        let State::Body { body, length, .. } = &mut self.state else {
+            return None;
+        };
+        let missing = length.saturating_sub(body.len());
+        if missing < PIECE {
+            return None;
+        }
+        make_room(body, PIECE, missing);
+        let free = body.capacity().saturating_sub(body.len());
+        Some(body.limit(free.min(missing)))
     }
 
     /// Memory that is held, in bytes.
@@ -147,17 +179,18 @@ fn take_byte(input: &mut &[u8]) -> Option<u8> {
     Some(*byte)
 }
 
-/// Appends a piece; the room is at most doubled, and never more than the `left` bytes that are still to come.
-fn append(body: &mut Vec<u8>, piece: &[u8], left: usize) {
-    if body.capacity().saturating_sub(body.len()) < piece.len() {
-        body.reserve_exact(body.len().max(piece.len()).min(left));
+/// Makes room for a piece; it is at most doubled, and never more than the bytes that are still missing.
+fn make_room(body: &mut Vec<u8>, piece: usize, missing: usize) {
+    if body.capacity().saturating_sub(body.len()) < piece {
+        body.reserve_exact(body.len().max(piece).min(missing));
     }
-    body.extend_from_slice(piece);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FrameReader, write_command, write_message_frame};
+    use bytes::BufMut as _;
+
+    use super::{FrameReader, Header, PIECE, write_command, write_message_frame};
     use crate::zmtp::Violation;
 
     fn read(bytes: &[u8]) -> Result<Option<super::Frame>, Violation> {
@@ -206,6 +239,26 @@ mod tests {
             "{} bytes held for 3 received",
             reader.memory()
         );
+    }
+
+    #[test]
+    fn room_for_a_long_body_grows_with_what_has_arrived() {
+        let (mut reader, length) = (FrameReader::default(), 10 * PIECE);
+        let mut output = Vec::new();
+        write_message_frame(&mut output, false, &vec![7; length]);
+        let (mut head, mut tail) = output.split_at(9 + 5);
+        let admit = |_: &Header| Ok(length);
+        assert!(reader.room().is_none());
+        assert!(reader.read(&mut head, admit).unwrap().is_none());
+        while let Some(mut room) = reader.room() {
+            let (piece, rest) = tail.split_at(room.remaining_mut());
+            room.put_slice(piece);
+            tail = rest;
+            let arrived = length - tail.len();
+            assert!(reader.memory() <= 2 * arrived.max(PIECE), "{arrived}");
+        }
+        let frame = reader.read(&mut tail, admit).unwrap().unwrap();
+        assert_eq!((frame.body, tail.len()), (vec![7; length], 0));
     }
 
     #[test]

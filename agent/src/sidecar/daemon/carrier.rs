@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::watches::Watches;
 use crate::config::Config;
@@ -133,9 +134,9 @@ impl Carrier {
     }
 
     /// Hands out what a master has published, if policy lets it through.
-    pub(super) fn carry(&self, master: MasterIndex, publication: Genuine, policy: &Policy) {
+    pub(super) fn carry(&self, master: MasterIndex, publication: Genuine, policy: &mut Policy) {
         let Some(running) = &self.running else { return };
-        if !policy.carries(master, publication.is_ping) {
+        if !policy.hands_out(master, publication.is_ping, Instant::now()) {
             return;
         }
         let frames = publication.frames;

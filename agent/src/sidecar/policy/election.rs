@@ -27,7 +27,7 @@ const HOLD_DOWN: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(300);
 /// How long the minion may take to answer through the master that it was moved to.
 const PROOF: Duration = Duration::from_secs(12);
-/// Before a planned move, for so long nobody is led to the old master any more, and those who were get their jobs through.
+/// Whoever was led to a master by a `test.ping` gets his job through by then. A planned move waits for the last one.
 const CLOSING: Duration = Duration::from_millis(120);
 
 /// The elected master, and how it came to be.
@@ -48,6 +48,8 @@ pub(in crate::sidecar) struct Election {
     preferred: Option<(MasterIndex, Instant)>,
     /// A planned move that is about to be made.
     closing: Option<Closing>,
+    /// When the last `test.ping` of the elected master was handed out.
+    led: Option<Instant>,
     /// No move of our own before this.
     rests_until: Instant,
     random: StdRng,
@@ -105,6 +107,7 @@ impl Election {
             remembered: None,
             preferred: None,
             closing: None,
+            led: None,
             rests_until: now,
             random: StdRng::seed_from_u64(seed),
         }
@@ -181,27 +184,36 @@ impl Election {
         settings: &Settings,
         now: Instant,
     ) -> Option<Decision> {
-        if let Some(closing) = self.closing.take() {
-            if !is_usable(masters, closing.to) {
-                self.why = format!("a move was given up: {}", trouble(masters, closing.to));
-                return None;
-            }
-            if now < closing.at {
-                self.closing = Some(closing);
-                return None;
-            }
-            return Some(self.switch(elected, closing.to, closing.why, true, readiness, now));
+        if self.closing.is_none() {
+            let (to, why) = self.reason(elected, masters, settings, now)?;
+            self.close(to, why.to_owned(), now);
         }
+        let closing = self.closing.take()?;
+        if !is_usable(masters, closing.to) {
+            self.why = format!("a move was given up: {}", trouble(masters, closing.to));
+            return None;
+        }
+        if now < closing.at {
+            self.closing = Some(closing);
+            return None;
+        }
+        Some(self.switch(elected, closing.to, closing.why, true, readiness, now))
+    }
+
+    /// Where the minion is to be instead, and why.
+    fn reason(
+        &mut self,
+        elected: MasterIndex,
+        masters: &[Master],
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<(MasterIndex, &'static str)> {
         if now < self.rests_until {
             return None;
         }
         if self.drained.contains(&elected) {
             let to = self.pick(Some(elected), masters, settings)?;
-            if self.drained.contains(&to) {
-                return None;
-            }
-            self.close(to, "it is drained".to_owned(), now);
-            return None;
+            return (!self.drained.contains(&to)).then_some((to, "it is drained"));
         }
         if settings.policy != settings::Election::Prefer {
             return None;
@@ -214,20 +226,25 @@ impl Election {
             (candidate, _) => candidate.map(|candidate| (candidate, now)),
         };
         let (to, _) = self.preferred.filter(|(_, since)| now >= *since + HOLD_DOWN)?;
-        self.close(to, "the preferred master is up again".to_owned(), now);
-        None
+        Some((to, "the preferred master is up again"))
     }
 
     /// Whether the relay hands out a publication of this master. While a move is about to be made a `test.ping` is not: nobody is led
     /// to a master that the minion is about to leave. Who asked asks again, and finds it where it is then.
-    pub(super) fn carries(&self, master: MasterIndex, is_ping: bool) -> bool {
-        self.elected == Some(master) && !(is_ping && self.closing.is_some())
+    pub(super) fn hands_out(&mut self, master: MasterIndex, is_ping: bool, now: Instant) -> bool {
+        if self.elected != Some(master) || (is_ping && self.closing.is_some()) {
+            return false;
+        }
+        if is_ping {
+            self.led = Some(now);
+        }
+        true
     }
 
     fn close(&mut self, to: MasterIndex, why: String, now: Instant) {
         self.closing = Some(Closing {
             to,
-            at: now + CLOSING,
+            at: self.led.map_or(now, |led| now.max(led + CLOSING)),
             why,
         });
     }
@@ -249,7 +266,7 @@ impl Election {
         self.elected = Some(to);
         self.since = now;
         self.why.clone_from(&why);
-        self.preferred = None;
+        (self.preferred, self.led) = (None, None);
         self.switches = self.switches.saturating_add(1);
         self.last = Some(Switch {
             at: now,
@@ -392,7 +409,7 @@ impl Election {
             })
         });
         self.remembered = self.remembered.and_then(new);
-        (self.closing, self.preferred) = (None, None);
+        (self.closing, self.preferred, self.led) = (None, None, None);
     }
 }
 

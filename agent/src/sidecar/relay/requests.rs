@@ -171,7 +171,7 @@ impl Client {
         let mut frames = envelope;
         frames.push(reply.payload);
         if let Ok(message) = Message::from_frames(frames) {
-            self.channel.queue(&message)?;
+            self.channel.queue_owned(message)?;
             self.leaving = Some(reply.share);
         }
         Ok(())

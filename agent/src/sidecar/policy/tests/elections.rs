@@ -59,6 +59,19 @@ impl Course {
         self.told.iter().filter_map(election).collect()
     }
 
+    /// As the daemon does: it looks at once what follows.
+    fn move_to(&mut self, to: Option<&str>) {
+        let now = self.at();
+        self.policy.move_to(to, now).unwrap();
+        let decisions = self.policy.tick(now);
+        self.tell(decisions);
+    }
+
+    fn hands_out(&mut self, master: MasterIndex, is_ping: bool) -> bool {
+        let now = self.at();
+        self.policy.hands_out(master, is_ping, now)
+    }
+
     fn last_result(&self) -> String {
         let report = self.policy.report(None, self.at(), SystemTime::now());
         report.relay.unwrap().last_switch.unwrap().result.to_owned()
@@ -127,7 +140,7 @@ fn a_dead_master_is_left_at_once_and_the_new_one_is_proven() {
     course.dies(ONE);
     assert_eq!(course.elections()[1..], [(at, Some(ONE), TWO, false)]);
     assert!(!course.policy.readiness().is_ready());
-    assert!(course.policy.carries(TWO, true) && !course.policy.carries(ONE, false));
+    assert!(course.hands_out(TWO, true) && !course.hands_out(ONE, false));
     assert_eq!(course.last_result(), "pending");
     course.pass(2_000);
     let asked = course.round_trips();
@@ -211,9 +224,12 @@ fn an_order_moves_the_minion_and_lets_nobody_be_led_to_the_old_master_meanwhile(
         course.policy.move_to(Some("salt3"), now),
         Err(MoveError::Unknown("salt3".to_owned()))
     );
-    course.policy.move_to(None, now).unwrap();
-    assert!(!course.policy.carries(ONE, true) && course.policy.carries(ONE, false));
-    course.pass(119);
+    // Somebody was led to it just before.
+    assert!(course.hands_out(ONE, true));
+    course.pass(50);
+    course.move_to(None);
+    assert!(!course.hands_out(ONE, true) && course.hands_out(ONE, false));
+    course.pass(69);
     assert_eq!(course.policy.elected(), Some(ONE));
     course.pass(1);
     assert_eq!(
@@ -229,10 +245,22 @@ fn an_order_moves_the_minion_and_lets_nobody_be_led_to_the_old_master_meanwhile(
 }
 
 #[test]
+fn a_move_waits_for_nobody_if_nobody_was_led_to_the_old_master_just_before() {
+    let mut course = Course::relay(Election::Sticky);
+    assert!(course.hands_out(ONE, true) && course.hands_out(ONE, false));
+    course.pass(120);
+    course.move_to(None);
+    assert_eq!(
+        course.elections().last(),
+        Some(&(course.now, Some(ONE), TWO, true))
+    );
+}
+
+#[test]
 fn where_round_trips_are_not_permitted_a_move_is_not_called_proven() {
     let mut course = Course::relay(Election::Sticky);
     let ordered = course.at();
-    course.policy.move_to(None, ordered).unwrap();
+    course.move_to(None);
     course.pass(200);
     course.learn(What::RoundTrip(
         TWO,
@@ -266,7 +294,7 @@ fn a_master_that_is_not_up_is_no_goal() {
 fn a_planned_move_that_loses_the_minion_is_taken_back() {
     let mut course = Course::relay(Election::Sticky);
     course.relayed_well(3_000, &[]);
-    course.policy.move_to(None, course.at()).unwrap();
+    course.move_to(None);
     course.pass(200);
     course.learn(What::RoundTrip(TWO, RoundTrip::Silent));
     assert_eq!(course.policy.elected(), Some(ONE));
