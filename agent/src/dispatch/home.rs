@@ -16,8 +16,8 @@ use crate::locate::Pauses;
 use crate::master::{self, Connection, Failure};
 use crate::success::{self, Outcome};
 
-/// The pauses between two looks grow by this factor: a return is seen late by a fortieth of the time that the job takes, on average,
-const GROWTH: f64 = 1.05;
+/// The pauses between two looks grow by this factor: a return is seen late by a seventieth of the time that the job takes, on average,
+const GROWTH: f64 = 1.03;
 /// and never by more than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one look, or one connect with sign-in, may take before the master counts as down.

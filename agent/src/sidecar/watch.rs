@@ -14,6 +14,7 @@
 
 mod backoff;
 mod bucket;
+mod copies;
 mod dial;
 mod heart;
 mod judge;

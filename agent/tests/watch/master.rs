@@ -188,6 +188,12 @@ impl Master {
     pub(crate) fn publish(&self, payload: Vec<u8>) {
         let _ = self.shared.publish.send(Message::single(payload));
     }
+
+    /// The same as a master with `zmq_filtering`.
+    pub(crate) fn publish_to(&self, topic: &str, payload: Vec<u8>) {
+        let frames = vec![topic.as_bytes().to_vec(), payload];
+        let _ = self.shared.publish.send(Message::from_frames(frames).unwrap());
+    }
 }
 
 fn listen(address: SocketAddr) -> TcpListener {

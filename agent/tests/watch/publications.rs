@@ -97,6 +97,24 @@ async fn what_minions_behind_a_relay_want_is_subscribed_to_once() {
 }
 
 #[tokio::test]
+async fn what_is_for_several_minions_comes_once_for_each() {
+    let master = Master::start(1).await;
+    let mut watched = watched(&master).await;
+    let [one, two] = ["1", "2"].map(|digit| digit.repeat(40));
+    let job = master.publication();
+    for (topic, is_genuine) in [(&*one, true), (&two, true), (&two, false), ("broadcast", false)] {
+        master.publish_to(topic, job.clone());
+        let told = watched.until("what it is", |evidence| genuine(evidence) || forged(evidence));
+        assert_eq!(genuine(&told.await), is_genuine, "{topic}");
+    }
+    let handed_out: Vec<_> = std::iter::from_fn(|| watched.handed_out.try_recv().ok()).collect();
+    let topics = handed_out
+        .iter()
+        .map(|publication| publication.frames[0].as_slice());
+    assert_eq!(topics.collect::<Vec<_>>(), [one.as_bytes(), two.as_bytes()]);
+}
+
+#[tokio::test]
 async fn a_rotated_key_costs_one_sign_in_and_no_publication() {
     let master = Master::start(1).await;
     let mut watched = watched(&master).await;

@@ -1,5 +1,7 @@
 //! The local minion: through which master it can be reached, how that is proven, and when a round trip is due.
 
+mod rounds;
+
 use std::time::Duration;
 
 use proto::message::Jid;
@@ -10,18 +12,11 @@ use tokio::time::Instant;
 use super::master::Master;
 use crate::sidecar::facts::{Local, MasterIndex, RoundTrip};
 use crate::sidecar::settings::Settings;
+use rounds::{Found, LOST, Rounds};
 
 /// When a master comes up, or another one falls whose minions are behind relays, the sidecars of all minions ask it to publish; spread
 /// over this time they do not take all its workers at once.
 const HERD: Duration = Duration::from_secs(2);
-/// Between the beginnings of two round trips through one master, whatever happens.
-const GAP: Duration = Duration::from_secs(2);
-/// After the first one that proved nothing; doubled by each further one.
-const RETRY: Duration = Duration::from_secs(10);
-/// The most.
-const MOST_RETRY: Duration = Duration::from_secs(60);
-/// A round trip whose end was never told.
-const LOST: Duration = Duration::from_secs(60);
 /// How old a look at the local minion may be.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -42,37 +37,6 @@ pub(in crate::sidecar) struct Minion {
     pub(in crate::sidecar) runs_since: Instant,
     pub(in crate::sidecar) rounds: Vec<Rounds>,
     random: StdRng,
-}
-
-/// The round trips through one master.
-#[derive(Debug, Default)]
-pub(in crate::sidecar) struct Rounds {
-    /// What the last one that proved something proved.
-    proof: Option<Proof>,
-    pub(in crate::sidecar) last: Option<(Instant, RoundTrip)>,
-    /// What was asked before this proves nothing now.
-    valid_from: Option<Instant>,
-    asked: Option<Instant>,
-    started: Option<Instant>,
-    due: Option<Instant>,
-    in_vain: u32,
-    usable: bool,
-    tied: bool,
-}
-
-/// What a round trip proved.
-#[derive(Debug, Clone)]
-struct Proof {
-    asked: Instant,
-    at: Instant,
-    found: Found,
-}
-
-#[derive(Debug, Clone)]
-enum Found {
-    Answered(Jid, Duration),
-    Silent,
-    NotPermitted(String),
 }
 
 /// Whether jobs reach the local minion, and through which master.
@@ -197,31 +161,9 @@ impl Minion {
         settings: &Settings,
     ) {
         let periodic = self.spread(settings.round_trip);
-        let Some(rounds) = self.rounds.get_mut(master.0) else {
-            return;
-        };
-        let asked = rounds.asked.take().unwrap_or(at);
-        rounds.last = Some((at, end.clone()));
-        let found = match end {
-            RoundTrip::Answered { jid, after } => Some(Found::Answered(jid.clone(), *after)),
-            RoundTrip::Silent => Some(Found::Silent),
-            RoundTrip::NotPermitted(why) => Some(Found::NotPermitted(why.clone())),
-            RoundTrip::Failed(_) => None,
-        };
-        let is_good = matches!(end, RoundTrip::Answered { .. } | RoundTrip::NotPermitted(_));
-        if rounds.valid_from.is_none_or(|from| asked < from) {
-            // Things have changed since it was asked; what is due stays due.
-            return;
+        if let Some(rounds) = self.rounds.get_mut(master.0) {
+            rounds.returned(end, at, periodic);
         }
-        if let Some(found) = found {
-            rounds.proof = Some(Proof { asked, at, found });
-        }
-        rounds.in_vain = if is_good {
-            0
-        } else {
-            rounds.in_vain.saturating_add(1)
-        };
-        rounds.due = Some(at + if is_good { periodic } else { retry(rounds.in_vain) });
     }
 
     #[cfg(test)]
@@ -267,9 +209,7 @@ impl Minion {
         for (index, rounds) in self.rounds.iter_mut().enumerate() {
             let master = MasterIndex(index);
             if candidates.contains(&master) && rounds.begins_at().is_some_and(|due| due <= now) {
-                rounds.asked = Some(now);
-                rounds.started = Some(now);
-                rounds.due = Some(now + LOST);
+                rounds.begin(now);
                 asked.push(master);
             }
         }
@@ -342,7 +282,7 @@ impl Minion {
                 doubts.push(format!("the minion hangs on {}", master.trouble()));
                 continue;
             }
-            match (rounds.proof(), &rounds.last) {
+            match (rounds.found(), &rounds.last) {
                 (Some(Found::NotPermitted(why)), _) => {
                     return Readiness {
                         active: Some(Active { master: index, proof: ActiveProof::Connection }),
@@ -483,35 +423,6 @@ impl Minion {
     }
 }
 
-impl Rounds {
-    fn renew(&mut self, now: Instant, due: Instant) {
-        self.valid_from = Some(now);
-        self.proof = None;
-        self.in_vain = 0;
-        self.due = Some(due);
-    }
-
-    fn proof(&self) -> Option<&Found> {
-        self.proof.as_ref().map(|proof| &proof.found)
-    }
-
-    /// When the next one may begin.
-    fn begins_at(&self) -> Option<Instant> {
-        let due = self.due?;
-        let after_the_last = self.started.map_or(due, |started| started + GAP);
-        // One under way is waited for, unless it is lost.
-        let after_this = self.asked.map_or(due, |asked| asked + LOST);
-        Some(due.max(after_the_last).max(after_this))
-    }
-}
-
 fn expires(at: Instant, settings: &Settings) -> Instant {
     at + settings.round_trip.saturating_mul(3) + LOST
-}
-
-fn retry(in_vain: u32) -> Duration {
-    let doublings = in_vain.saturating_sub(1);
-    RETRY
-        .saturating_mul(2_u32.saturating_pow(doublings))
-        .min(MOST_RETRY)
 }

@@ -93,8 +93,7 @@ impl Publisher {
             let Ok(message) = Message::from_frames(Arc::unwrap_or_clone(frames)) else {
                 continue;
             };
-            let payload = message.frames().last().map_or(&[][..], Vec::as_slice);
-            if !replays.is_new(payload).await {
+            if !replays.is_new(message.frames()).await {
                 self.counts.replay.one();
                 continue;
             }

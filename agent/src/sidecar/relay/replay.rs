@@ -11,7 +11,8 @@ const AT_ONCE: usize = 256 * 1024;
 
 type Fingerprint = [u8; 32];
 
-/// The last payloads, by their SHA-256. Each is encrypted with an initialisation vector of its own: no two jobs have the same one.
+/// The last publications, by the SHA-256 of their frames. Each payload is encrypted with an initialisation vector of its own: no two jobs
+/// have the same one. One for several minions comes once for each, under the topic of that minion.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
     known: HashSet<Fingerprint>,
@@ -19,14 +20,18 @@ pub(super) struct Replays {
 }
 
 impl Replays {
-    /// Whether this payload is new; from now on it is known.
-    pub(super) async fn is_new(&mut self, payload: &[u8]) -> bool {
+    /// Whether these frames are new; from now on they are known.
+    pub(super) async fn is_new(&mut self, frames: &[Vec<u8>]) -> bool {
         let mut hasher = Sha256::new();
-        for (number, piece) in payload.chunks(AT_ONCE).enumerate() {
-            if number > 0 {
-                tokio::task::yield_now().await;
+        for frame in frames {
+            // Lengths: else what ends one frame could begin the next.
+            hasher.update(frame.len().to_be_bytes());
+            for (number, piece) in frame.chunks(AT_ONCE).enumerate() {
+                if number > 0 {
+                    tokio::task::yield_now().await;
+                }
+                hasher.update(piece);
             }
-            hasher.update(piece);
         }
         self.note(hasher.finalize().into())
     }
@@ -50,14 +55,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_payload_is_new_once_and_memory_is_bounded() {
+    async fn a_publication_is_new_once_and_memory_is_bounded() {
         let mut replays = Replays::default();
-        let long = vec![7; AT_ONCE + 1];
+        let long = [vec![7; AT_ONCE + 1]];
         assert!(replays.is_new(&long).await);
         assert!(!replays.is_new(&long).await);
-        assert!(replays.is_new(&long[1..]).await);
+        assert!(replays.is_new(&[vec![7; AT_ONCE]]).await);
+        assert!(replays.is_new(&[vec![7; AT_ONCE], vec![7]]).await);
+        assert!(replays.is_new(&[vec![7], vec![7; AT_ONCE]]).await);
         for number in 0..REMEMBERED {
-            assert!(replays.is_new(&number.to_be_bytes()).await);
+            assert!(replays.is_new(&[number.to_be_bytes().to_vec()]).await);
             assert!(replays.order.len() <= REMEMBERED && replays.known.len() == replays.order.len());
         }
         assert!(replays.is_new(&long).await, "4096 others came since");

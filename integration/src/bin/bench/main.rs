@@ -96,7 +96,7 @@ enum Other {
     Relay {
         #[command(flatten)]
         bench: Bench,
-        /// Also measure Salt's own failover, once for each fault, for at most seven minutes each
+        /// Measure Salt's own failover instead, without a relay: once for each fault, for at most seven minutes each
         #[arg(long)]
         salt_alone: bool,
     },
@@ -136,7 +136,7 @@ fn main() -> ExitCode {
         Some(Other::Latency(latency)) => latency.run().map(|()| ExitCode::SUCCESS),
         Some(Other::Relay { bench, salt_alone }) => {
             let measure = if *salt_alone {
-                relay::measure_with_salt_alone
+                relay::measure_salt_alone
             } else {
                 relay::measure
             };

@@ -38,17 +38,17 @@ pub(crate) fn measure(
     Ok(release)
 }
 
-/// The same, and Salt's own failover beside it.
+/// Salt's own failover, without a relay.
 ///
 /// # Errors
 /// As [`measure`].
-pub(crate) fn measure_with_salt_alone(
+pub(crate) fn measure_salt_alone(
     version: SaltVersion,
-    runs: u32,
-    saltfo: &Path,
+    _runs: u32,
+    _saltfo: &Path,
     progress: &Progress,
 ) -> anyhow::Result<Release> {
-    let mut release = measure(version, runs, saltfo, progress)?;
+    let mut release = Release::begin(version, progress)?;
     faults::salt_alone(version, progress, &mut release);
     release.load_after = load()?;
     Ok(release)
