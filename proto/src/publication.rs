@@ -33,6 +33,12 @@ pub fn topics(id: &MinionId) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Whether a topic is that of one minion: the hex SHA-1 of its id.
+#[must_use]
+pub fn is_of_one_minion(topic: &[u8]) -> bool {
+    topic.len() == 40 && topic.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// Whether publications must be signed. A signature that is there must verify in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signatures {

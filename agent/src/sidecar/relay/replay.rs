@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use proto::publication::is_of_one_minion;
 use sha2::{Digest as _, Sha256};
 
 /// Publications that are remembered.
@@ -11,8 +12,8 @@ const AT_ONCE: usize = 256 * 1024;
 
 type Fingerprint = [u8; 32];
 
-/// The last publications, by the SHA-256 of their frames. Each payload is encrypted with an initialisation vector of its own: no two jobs
-/// have the same one. One for several minions comes once for each, under the topic of that minion.
+/// The last publications, by the SHA-256 of their payloads. Each is encrypted with an initialisation vector of its own: no two jobs have
+/// the same one. But one for several minions may come once for each, under the topic of that minion.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
     known: HashSet<Fingerprint>,
@@ -23,15 +24,19 @@ impl Replays {
     /// Whether these frames are new; from now on they are known.
     pub(super) async fn is_new(&mut self, frames: &[Vec<u8>]) -> bool {
         let mut hasher = Sha256::new();
-        for frame in frames {
-            // Lengths: else what ends one frame could begin the next.
-            hasher.update(frame.len().to_be_bytes());
-            for (number, piece) in frame.chunks(AT_ONCE).enumerate() {
-                if number > 0 {
-                    tokio::task::yield_now().await;
-                }
-                hasher.update(piece);
+        let payload = match frames {
+            [topic, payload] if is_of_one_minion(topic) => {
+                hasher.update(topic);
+                payload
             }
+            [.., payload] => payload,
+            [] => return false,
+        };
+        for (number, piece) in payload.chunks(AT_ONCE).enumerate() {
+            if number > 0 {
+                tokio::task::yield_now().await;
+            }
+            hasher.update(piece);
         }
         self.note(hasher.finalize().into())
     }
@@ -61,8 +66,13 @@ mod tests {
         assert!(replays.is_new(&long).await);
         assert!(!replays.is_new(&long).await);
         assert!(replays.is_new(&[vec![7; AT_ONCE]]).await);
-        assert!(replays.is_new(&[vec![7; AT_ONCE], vec![7]]).await);
-        assert!(replays.is_new(&[vec![7], vec![7; AT_ONCE]]).await);
+        // Whatever topic it is under, unless that of another minion.
+        assert!(!replays.is_new(&[b"broadcast".to_vec(), vec![7; AT_ONCE]]).await);
+        for minion in [b"1", b"2"] {
+            let copy = [minion.repeat(40), vec![7; AT_ONCE]];
+            assert!(replays.is_new(&copy).await);
+            assert!(!replays.is_new(&copy).await);
+        }
         for number in 0..REMEMBERED {
             assert!(replays.is_new(&[number.to_be_bytes().to_vec()]).await);
             assert!(replays.order.len() <= REMEMBERED && replays.known.len() == replays.order.len());

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use proto::publication::is_of_one_minion;
+
 use super::Genuine;
 
 /// Longer ones are not compared with what follows: they would have to be kept.
 const LONGEST: usize = 1 << 20;
 /// Minions behind one relay, at most.
 const MINIONS: usize = 256;
-/// The hex SHA-1 of a minion's id.
-const TOPIC: usize = 40;
 
 /// The last genuine publication that was for single minions.
 #[derive(Debug, Default)]
@@ -52,10 +52,6 @@ impl Copies {
     }
 }
 
-fn is_of_one_minion(topic: &[u8]) -> bool {
-    topic.len() == TOPIC && topic.iter().all(u8::is_ascii_hexdigit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +71,7 @@ mod tests {
 
     #[test]
     fn each_minion_of_a_list_gets_its_own_once() {
-        let [one, two] = ["1", "2"].map(|digit| digit.repeat(TOPIC));
+        let [one, two] = ["1", "2"].map(|digit| digit.repeat(40));
         let mut copies = noted(&one, b"job");
         assert!(copies.another(&frames(&one, b"job")).is_none());
         let copy = copies.another(&frames(&two, b"job")).unwrap();
@@ -85,8 +81,8 @@ mod tests {
 
     #[test]
     fn nothing_else_is_a_copy() {
-        let [one, two] = ["1", "2"].map(|digit| digit.repeat(TOPIC));
-        let short = "2".repeat(TOPIC - 1);
+        let [one, two] = ["1", "2"].map(|digit| digit.repeat(40));
+        let short = "2".repeat(39);
         for (topic, payload) in [(&*two, "jo"), ("broadcast", "job"), ("", "job"), (&short, "job")] {
             let mut copies = noted(&one, b"job");
             assert!(
