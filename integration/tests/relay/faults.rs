@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use integration::{Daemon, Lab, Pings};
 use serde_json::Value as Json;
 
-use crate::agent::{LONG, MASTERS, MINION, Relay, elected, other, state};
+use crate::agent::{LONG, MASTERS, Relay, elected, other, state};
 use crate::impostor::Impostor;
 use crate::network;
 use crate::table::{Row, Table};
@@ -21,7 +21,7 @@ struct Fault {
     at_most: Duration,
 }
 
-const SOON: Duration = Duration::from_secs(15);
+pub(crate) const SOON: Duration = Duration::from_secs(15);
 /// A verification comes every 5 s and may take 3, and one alone proves nothing.
 const VERIFIED: Duration = Duration::from_secs(45);
 
@@ -136,7 +136,7 @@ pub(crate) fn switch(
     breaks: impl FnOnce(),
 ) -> Row {
     let (to, before) = (other(from), relay.switches());
-    let mut pings = relay.lab.pings(to, MINION).unwrap();
+    let mut pings = relay.lab.pings(to, relay.minion).unwrap();
     let start = Instant::now();
     pings.begin().unwrap();
     breaks();
@@ -164,7 +164,7 @@ pub(crate) fn switch(
 
 /// Waits until a fresh job is answered through this master; how long that took.
 pub(crate) fn fresh(relay: &Relay<'_>, master: &str, at_most: Duration) -> Duration {
-    let mut pings = relay.lab.pings(master, MINION).unwrap();
+    let mut pings = relay.lab.pings(master, relay.minion).unwrap();
     ping(relay, &mut pings, at_most)
 }
 

@@ -20,8 +20,11 @@ mod network;
 #[path = "../run/once.rs"]
 #[allow(dead_code, reason = "the tests of `saltfo run` use the rest")]
 mod once;
+mod releases;
 mod table;
 mod traffic;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use integration::{Lab, SaltVersion};
 
@@ -35,9 +38,16 @@ const MASTER: &str = "loop_interval: 1\n";
 /// in 3008, as it does not know who was asked.
 const JOBS: &str = "cache_jobs: True\n";
 
+/// One lab at a time: cores are few.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One lab per release, and everything that can happen to it: bringing it up takes longer than most faults.
 #[test]
 fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
+    let _turn = turn();
     for version in SaltVersion::tested_at_length().unwrap() {
         eprintln!("== salt {version}");
         let lab = Lab::builder()
