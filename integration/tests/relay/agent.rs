@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use integration::{Lab, find_saltfo};
+use integration::{Lab, find_saltfo, until};
 use serde_json::Value as Json;
 
 pub(crate) const MASTERS: [&str; 2] = ["salt1", "salt2"];
@@ -43,6 +43,22 @@ impl<'a> Relay<'a> {
     /// More settings: the rest of the section `sidecar:`, and what follows it.
     pub(crate) fn configure(&self, settings: &str) {
         self.lab.relay_config(self.minion, settings).unwrap();
+    }
+
+    /// The same with these masters, in this order.
+    pub(crate) fn configure_with(&self, masters: &[&str], settings: &str) {
+        self.lab.relay_config_of(self.minion, masters, settings).unwrap();
+    }
+
+    /// Lets it read its configuration again, and waits until it says `outcome` of that. What it has logged since.
+    pub(crate) fn reload(&mut self, outcome: &str) -> String {
+        let before = self.log().len();
+        self.running().reload().unwrap();
+        until(&format!("it logs {outcome:?}"), LONG, || {
+            let news = self.log().split_off(before);
+            Ok(news.contains(outcome).then_some(news))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.evidence()))
     }
 
     pub(crate) fn start(&mut self) {

@@ -21,6 +21,7 @@ mod network;
 #[allow(dead_code, reason = "the tests of `saltfo run` use the rest")]
 mod once;
 mod releases;
+mod reload;
 mod table;
 mod traffic;
 
@@ -71,6 +72,9 @@ fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
         edges::junk_on_its_ports_harms_nobody(&mut relay);
         edges::a_minion_that_stands_still_costs_little(&mut relay);
         edges::a_relay_that_dies_and_comes_back_finds_its_minion(&mut relay);
+        reload::a_reload_of_other_settings_is_not_noticed(&mut relay);
+        reload::a_relay_that_moves_to_other_ports_and_back_finds_its_minion(&mut relay);
+        reload::masters_that_change_their_places_or_go_keep_the_minion(&mut relay);
         jobs::a_planned_move_loses_nothing(&mut relay);
         faults::jobs_get_through_the_other_master_after_every_fault(&mut relay, &mut table);
         faults::to_and_fro(&mut relay, &mut table);
