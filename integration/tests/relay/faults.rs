@@ -221,7 +221,7 @@ pub(crate) fn to_and_fro(relay: &mut Relay<'_>, table: &mut Table) {
         let master = relay.lab.master(from).unwrap();
         let name = format!("to and fro, {number}: {}", fault.name);
         let row = switch(relay, &name, from, fault.at_most, || {
-            (fault.breaks)(&master, relay.lab)
+            (fault.breaks)(&master, relay.lab);
         });
         (fault.mends)(&master, relay.lab);
         table.add(row);
