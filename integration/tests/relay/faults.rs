@@ -24,6 +24,8 @@ struct Fault {
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 /// A verification comes every 5 s and may take 3, and one alone proves nothing.
 const VERIFIED: Duration = Duration::from_secs(45);
+/// How often the minion goes from one master to the other and back.
+const SWITCHES: u32 = 10;
 
 const FAULTS: [Fault; 6] = [
     Fault {
@@ -182,10 +184,7 @@ pub(crate) fn ping(relay: &Relay<'_>, pings: &mut Pings, at_most: Duration) -> D
 /// The masters die together, stay away, and come back: the minion was not restarted, and its connections were never broken.
 pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
     let seconds = std::env::var("SALTFO_TEST_DOWN_SECONDS").map_or(30, |text| text.parse().unwrap());
-    // One that has not seen them fall again and again, which would make it wait before it trusts them.
-    assert!(relay.stop().success());
-    relay.start();
-    relay.settled();
+    start_anew(relay);
     let masters = MASTERS.map(|name| relay.lab.master(name).unwrap());
     masters.iter().for_each(|master| master.kill().unwrap());
     relay.wait("no master is up", |status| {
@@ -215,8 +214,9 @@ pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
 
 /// To and fro, by all kinds of faults in turn; what a machine forgets after the first time shows after the third.
 pub(crate) fn to_and_fro(relay: &mut Relay<'_>, table: &mut Table) {
-    let switches = std::env::var("SALTFO_TEST_SWITCHES").map_or(4, |text| text.parse().unwrap());
-    for (number, fault) in (1..=switches).zip(FAULTS.iter().cycle()) {
+    start_anew(relay);
+    let start = Instant::now();
+    for (number, fault) in (1..=SWITCHES).zip(FAULTS.iter().cycle()) {
         let from = relay.settled();
         let master = relay.lab.master(from).unwrap();
         let name = format!("to and fro, {number}: {}", fault.name);
@@ -226,5 +226,16 @@ pub(crate) fn to_and_fro(relay: &mut Relay<'_>, table: &mut Table) {
         (fault.mends)(&master, relay.lab);
         table.add(row);
     }
+    eprintln!(
+        "to and fro, {SWITCHES} times: {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
     relay.minion_was_not_restarted();
+}
+
+/// Starts a relay that has not seen its masters fall again and again, which would make it wait before it trusts them.
+fn start_anew(relay: &mut Relay<'_>) {
+    assert!(relay.stop().success());
+    relay.start();
+    relay.settled();
 }
