@@ -29,7 +29,7 @@ impl Lab {
     pub fn spoil_cable(&self, host: &str, delay: Duration, loss: f64) -> anyhow::Result<BadCable<'_>> {
         let host = self.host(host)?.name.clone();
         let at_switch = |arguments: &[&str]| self.state.namespaces.run(None, arguments).map(drop);
-        let python = self.salt().python();
+        let python = self.salt(&host).python();
         let plain = |at: Option<&str>, nic: &str| {
             let mut command = self.state.namespaces.enter(at);
             let output = command

@@ -11,8 +11,11 @@ use crate::version::SaltVersion;
 /// The choices that a lab was built with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
-    /// The release of Salt on all hosts.
+    /// The release of Salt on all hosts but those of `releases`.
     pub version: SaltVersion,
+    /// The release on a host that has another one.
+    #[serde(default)]
+    pub releases: BTreeMap<String, SaltVersion>,
     /// Salt's `worker_threads` of each master.
     pub worker_threads: u32,
     /// Salt's `master_alive_interval` of each minion, in seconds.
@@ -48,6 +51,7 @@ impl LabBuilder {
         Self {
             settings: Settings {
                 version: SaltVersion::V3008,
+                releases: BTreeMap::new(),
                 worker_threads: 5,
                 master_alive_interval: 60,
                 random_master: false,
@@ -66,6 +70,12 @@ impl LabBuilder {
     /// The release of Salt; 3008.1 if not said.
     pub fn version(mut self, version: SaltVersion) -> Self {
         self.settings.version = version;
+        self
+    }
+
+    /// Another release of Salt on this host, a master or a minion.
+    pub fn release_of(mut self, host: &str, version: SaltVersion) -> Self {
+        self.settings.releases.insert(host.to_owned(), version);
         self
     }
 

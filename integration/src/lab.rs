@@ -17,6 +17,7 @@ use crate::host::{Host, Role};
 use crate::install::Salt;
 use crate::namespaces::{Holder, Namespaces};
 use crate::progress::Progress;
+use crate::releases::Releases;
 use crate::wait::until;
 use crate::{pki, process};
 
@@ -28,7 +29,7 @@ pub struct Lab {
     pub(crate) _owned: Option<Folder>,
     pub(crate) folder: PathBuf,
     pub(crate) state: State,
-    pub(crate) salt: Salt,
+    pub(crate) releases: Releases,
     pub(crate) client: Client,
 }
 
@@ -73,14 +74,14 @@ impl Lab {
     /// Its folder or Salt's is not what it was.
     pub fn attach(live: LiveLab) -> anyhow::Result<Self> {
         let LiveLab { folder, state } = live;
-        let salt = Salt::ensure(state.settings.version, &Progress::stderr())?;
+        let releases = Releases::ensure(&state.settings, &Progress::stderr())?;
         let client = pki::load(&folder)?;
         Ok(Self {
             _holder: None,
             _owned: None,
             folder,
             state,
-            salt,
+            releases,
             client,
         })
     }
@@ -193,10 +194,10 @@ impl Lab {
         config::file_root(&self.folder)
     }
 
-    /// The release of Salt on the lab's hosts, as it is installed.
+    /// The release of Salt on this host, as it is installed; the lab's own for the runner, on which nothing of Salt runs.
     #[must_use]
-    pub fn salt(&self) -> &Salt {
-        &self.salt
+    pub fn salt(&self, host: &str) -> &Salt {
+        self.releases.of(host)
     }
 
     /// Makes a minion try this master first, restarts it, and waits until it answers through it.

@@ -24,6 +24,7 @@ mod process;
 mod programs;
 mod progress;
 mod relay;
+mod releases;
 mod saltfo;
 mod start;
 mod version;

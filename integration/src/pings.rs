@@ -50,7 +50,7 @@ impl Lab {
         let (daemon, minion) = (self.master(master)?, self.minion(minion)?);
         let master = daemon.host().name.clone();
         let mut process = self
-            .command(&master, self.salt().python())
+            .command(&master, self.salt(&master).python())
             .arg(self.script("pings.py"))
             .arg(self.config_dir(&master).join("master"))
             .arg(&minion.host().name)

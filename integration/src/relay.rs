@@ -36,6 +36,16 @@ impl Lab {
     /// # Errors
     /// There is no such minion, or the file can't be written.
     pub fn relay_config(&self, minion: &str, extra: &str) -> anyhow::Result<PathBuf> {
+        let all = self.hosts().iter().filter(|host| host.role == Role::Master);
+        let all: Vec<&str> = all.map(|host| host.name.as_str()).collect();
+        self.relay_config_of(minion, &all, extra)
+    }
+
+    /// The same with these masters, in this order.
+    ///
+    /// # Errors
+    /// As [`Lab::relay_config`], or there is no such master.
+    pub fn relay_config_of(&self, minion: &str, masters: &[&str], extra: &str) -> anyhow::Result<PathBuf> {
         let minion = &self.minion(minion)?.host().name;
         let path = config_path(&HostFolder::of(self.folder(), minion));
         if let Some(parent) = path.parent() {
@@ -43,7 +53,8 @@ impl Lab {
         }
         // As an operator writes it: who the minion is and whom it trusts stands in its own configuration.
         let mut text = String::from("masters:\n");
-        for host in self.hosts().iter().filter(|host| host.role == Role::Master) {
+        for master in masters {
+            let host = self.master(master)?.host();
             text.push_str(&format!(
                 "  - name: {}\n    address: {}\n",
                 host.fqdn, host.address
@@ -159,6 +170,14 @@ impl Relay<'_> {
     /// It has ended.
     pub fn pid(&self) -> anyhow::Result<i32> {
         self.lab.pid(&self.process)
+    }
+
+    /// Asks it to read its configuration again, as `systemctl reload` does. It says in its log what became of that.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.lab.signal(&self.process, Signal::HUP)
     }
 
     /// Asks it to end, and waits until it has.

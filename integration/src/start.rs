@@ -1,5 +1,6 @@
 //! How a lab comes up: Salt, keys, network, files, daemons, in this order.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::ensure;
@@ -9,11 +10,11 @@ use crate::config::{self, first_master};
 use crate::daemon::START;
 use crate::folder::Folder;
 use crate::host::{Host, Role, hosts};
-use crate::install::Salt;
 use crate::lab::{Lab, State};
 use crate::namespaces::Holder;
 use crate::pki;
 use crate::progress::Progress;
+use crate::releases::Releases;
 
 /// The Python programs that the lab runs next to Salt.
 const SCRIPTS: [(&str, &str); 3] = [
@@ -31,7 +32,7 @@ impl Lab {
         } = builder;
         let hosts = hosts(&settings.minions)?;
         check(&settings, &hosts)?;
-        let salt = Salt::ensure(settings.version, &progress)?;
+        let releases = Releases::ensure(&settings, &progress)?;
         let owned = Folder::create()?;
         let folder = owned.path().to_owned();
         config::write_names(&folder.join("etc"), &hosts)?;
@@ -56,7 +57,7 @@ impl Lab {
             _owned: Some(owned),
             folder,
             state,
-            salt,
+            releases,
             client: client?,
         };
         lab.write_files()?;
@@ -71,14 +72,18 @@ impl Lab {
         }
         pki::make_folder(&self.file_root())?;
         for host in &self.state.hosts {
-            config::write_host(&self.folder, host, &self.state.settings, &self.salt)?;
+            config::write_host(&self.folder, host, &self.state.settings, self.salt(&host.name))?;
         }
         self.saltfo_config("").map(drop)
     }
 
     fn start_daemons(&self, progress: &Progress) -> anyhow::Result<()> {
         let of = |role| self.daemons().filter(move |daemon| daemon.host().role == role);
-        progress.say(&format!("starting two salt-masters {}", self.salt.version()));
+        let versions: BTreeSet<String> = of(Role::Master)
+            .map(|master| self.salt(&master.host().name).version().to_string())
+            .collect();
+        let versions = Vec::from_iter(versions).join(" and ");
+        progress.say(&format!("starting two salt-masters {versions}"));
         for master in of(Role::Master) {
             master.launch()?;
         }
@@ -142,6 +147,10 @@ fn check(settings: &Settings, hosts: &[Host]) -> anyhow::Result<()> {
         .chain(settings.first_master.values());
     for name in masters {
         ensure!(is(name, Role::Master), "the lab has no master {name}");
+    }
+    for name in settings.releases.keys() {
+        let runs_salt = is(name, Role::Master) || is(name, Role::Minion);
+        ensure!(runs_salt, "no host {name} of the lab runs Salt");
     }
     for name in settings.minion_config.keys().chain(settings.first_master.keys()) {
         ensure!(is(name, Role::Minion), "the lab runs no minion {name}");

@@ -35,7 +35,7 @@ fn connect(lab: &Lab, from: &str, to: &str, port: u16) -> String {
          \tprint('silence')\n"
     );
     let output = lab
-        .command(from, lab.salt().python())
+        .command(from, lab.salt(from).python())
         .args(["-c", &script])
         .output()
         .unwrap();
@@ -47,7 +47,7 @@ fn connect(lab: &Lab, from: &str, to: &str, port: u16) -> String {
 fn answers(lab: &Lab, from: &str, master: &str) -> bool {
     let address = lab.host(master).unwrap().address.to_string();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("salt/ready.py");
-    let mut command = lab.command(from, lab.salt().python());
+    let mut command = lab.command(from, lab.salt(from).python());
     command
         .arg(script)
         .args([&address, "4505", "4506", "3"])

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::facts::{Fact, What};
+use super::facts::{Fact, MasterIndex, What};
 use super::http::{self, Listening, Snapshot};
 use super::last_restart::LastRestart;
 use super::local::{Watcher, Which};
@@ -75,7 +75,7 @@ pub async fn run(find: &Find, permissions: Permissions) -> Result<(), Ended> {
                 tracing::info!("stopped");
                 return Ok(());
             }
-            Order::Reload => daemon.reload(find, permissions),
+            Order::Reload => daemon.reload(find, permissions).await,
         }
     }
 }
@@ -191,6 +191,12 @@ impl Server {
         let metrics = Arc::clone(&audience.metrics);
         let task = tokio::spawn(async move { match http::serve(address, snapshots, metrics, told).await {} });
         Self { task, listening }
+    }
+
+    /// Waits until its port is free for another one.
+    async fn end(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
     }
 
     /// Waits until there is something to say of it, and says it.
@@ -391,7 +397,7 @@ impl Daemon {
     }
 
     /// Reads the configuration again and keeps what is known. A bad one changes nothing.
-    fn reload(&mut self, find: &Find, permissions: Permissions) {
+    async fn reload(&mut self, find: &Find, permissions: Permissions) {
         self.audience.systemd.reloading();
         match load(find, permissions) {
             Err(error) => tracing::error!("{error}; going on with the configuration that was"),
@@ -408,16 +414,23 @@ impl Daemon {
                     self.local = Watcher::new(which.clone());
                     self.which = which;
                 }
-                if before.sidecar.listen != self.config.sidecar.listen {
+                let (listened, listen) = (before.sidecar.listen, self.config.sidecar.listen);
+                if listened != listen {
+                    // The next one may want the same port, of another address.
+                    self.server.end().await;
                     self.server = Server::start(&self.config.sidecar, &self.audience);
-                    self.orders = Orders::listen(self.config.sidecar.listen.port());
+                }
+                if listened.port() != listen.port() {
+                    self.orders = Orders::listen(listen.port());
                 }
                 self.policy
                     .minion_waits_for_relay(waits_in_vain(&self.config, &self.which));
                 let settings = self.config.sidecar.clone();
+                let former: Vec<Option<MasterIndex>> = masters.iter().map(|(_, former)| *former).collect();
                 let decisions = self.policy.reload(settings, masters, Instant::now());
                 self.carrier
-                    .configure(&before, &self.config, &self.watches, &self.policy);
+                    .configure(&self.config, &self.watches, &former, &self.policy)
+                    .await;
                 tracing::info!(
                     masters = self.config.masters.len(),
                     "the configuration was read again"

@@ -53,6 +53,16 @@ pub struct Way {
     pub genuine_at: watch::Receiver<Option<SocketAddr>>,
 }
 
+impl Way {
+    /// To nobody: what is to go there waits.
+    fn nowhere() -> Self {
+        Self {
+            name: String::new(),
+            genuine_at: watch::channel(None).1,
+        }
+    }
+}
+
 /// A publication that has been verified: HMAC, signature, serial.
 #[derive(Debug, Clone)]
 pub struct Carried {
@@ -61,6 +71,9 @@ pub struct Carried {
     /// As they came, the payload last.
     pub frames: Arc<Vec<Vec<u8>>>,
 }
+
+/// Places for masters that are told of later ([`Relay::replace`]).
+const SPARE: usize = 8;
 
 /// The running relay. Dropping it closes its ports and all connections.
 #[derive(Debug)]
@@ -73,6 +86,7 @@ pub struct Relay {
     publish_port: PortSeen,
     request_port: PortSeen,
     failed: bool,
+    places: usize,
     tasks: JoinSet<Infallible>,
 }
 
@@ -99,7 +113,7 @@ impl Bounds {
 }
 
 impl Relay {
-    /// Starts to listen, without a route as yet. A master is the index of its way. Must be called on a tokio runtime.
+    /// Starts to listen, without a route as yet. A master's number is its place: first that of its way, see [`Relay::replace`]. Must be called on a tokio runtime.
     ///
     /// `publications` are those of all masters; only the elected one's are carried. `topics` grow by what minions subscribe to.
     #[must_use]
@@ -114,11 +128,12 @@ impl Relay {
 
     fn start_within(
         settings: &RelaySettings,
-        ways: Vec<Way>,
+        mut ways: Vec<Way>,
         publications: mpsc::Receiver<Carried>,
         topics: Topics,
         bounds: &Bounds,
     ) -> Self {
+        ways.extend(std::iter::repeat_with(Way::nowhere).take(SPARE));
         let masters = ways.len();
         let routing = watch::Sender::new(Routing::new(masters));
         let warm = watch::Sender::new(Vec::new());
@@ -162,6 +177,7 @@ impl Relay {
             publish_port,
             request_port,
             failed: false,
+            places: masters,
             tasks,
         }
     }
@@ -171,6 +187,25 @@ impl Relay {
     pub fn route(&self, to: Option<MasterIndex>, manner: Manner) {
         self.routing.send_if_modified(|routing| routing.lead(to, manner));
         self.upstream.close_abandoned(&self.routing.borrow());
+    }
+
+    /// From now on this place is another master's, or nobody's. What is under way there, unchanged, goes to the next master that is elected; a
+    /// route that leads there is none any more. Minions' connections last.
+    pub fn replace(&self, place: MasterIndex, way: Option<Way>) {
+        self.routing.send_modify(|routing| routing.vacate(place));
+        self.upstream.replace(place, way.unwrap_or_else(Way::nowhere));
+        self.upstream.close_abandoned(&self.routing.borrow());
+    }
+
+    /// How many masters it can have.
+    #[must_use]
+    pub const fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Closes its ports and all connections, and waits until the ports are free for another one.
+    pub async fn end(&mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// Keeps an idle connection to each of these masters, those that are up, so that a request need not wait for one.

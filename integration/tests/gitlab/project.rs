@@ -71,7 +71,7 @@ impl<'a> Project<'a> {
     pub(crate) fn expanded(&self) -> Json {
         let pipeline = self.list();
         assert!(pipeline.succeeded, "{}", pipeline.log);
-        let output = Command::new(self.lab.salt().python())
+        let output = Command::new(self.lab.salt("runner").python())
             .args([
                 "-c",
                 "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))",

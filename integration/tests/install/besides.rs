@@ -64,8 +64,11 @@ pub(crate) fn the_minion_of_a_masters_host_is_accepted_by_both(lab: &Lab) {
         fs::write(etc.join("minion.d/z0.conf"), "master: ''\nrandom_master: False\n").unwrap();
         let order = format!("master: [{}, {}]\n", address(first), address(second));
         fs::write(etc.join("minion.d/z1.conf"), order).unwrap();
-        let mut command = lab.command("salt1", lab.salt().python());
-        command.arg(lab.salt().program("salt-minion")).arg("-c").arg(&etc);
+        let mut command = lab.command("salt1", lab.salt("salt1").python());
+        command
+            .arg(lab.salt("salt1").program("salt-minion"))
+            .arg("-c")
+            .arg(&etc);
         let minion = Killed(
             command
                 .stdin(Stdio::null())
@@ -135,7 +138,7 @@ pub(crate) fn a_master_runs_as_a_user_who_owns_nothing_else(lab: &Lab) {
         });
     }
     // So is Salt itself, if it is installed where only root can read.
-    let program = lab.salt().program("salt-master");
+    let program = lab.salt("salt1").program("salt-master");
     let venv = program.parent().unwrap().parent().unwrap();
     let script = format!("mkdir /run/venv && mount --bind '{}' /run/venv", venv.display());
     assert!(

@@ -91,7 +91,7 @@ fn remove(path: &Path) {
 
 /// Runs a Python program with the lab's Salt; what it prints is JSON.
 fn python(lab: &Lab, host: &str, program: &str, arguments: &[&str]) -> Json {
-    let mut command = lab.command(host, lab.salt().python());
+    let mut command = lab.command(host, lab.salt(host).python());
     let output = command.args(["-c", program]).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
@@ -339,7 +339,7 @@ fn the_dispatch_identity_may_do_what_it_is_allowed_and_no_more(lab: &Lab) {
 fn a_key_in_another_state_is_what_the_warning_says(lab: &Lab) {
     let state = || saltfo(lab, &["probe", "--out", "json"]).master("salt2").0;
     let pki = lab.pki_dir("salt2").unwrap();
-    let is_3006 = lab.salt().version() == SaltVersion::V3006;
+    let is_3006 = lab.salt("salt2").version() == SaltVersion::V3006;
     // Salt before 3008 takes no notice of a key that waits when one is accepted.
     let pending = if is_3006 { "reachable" } else { "key_pending" };
     for (folder, expected) in [("minions_rejected", "key_rejected"), ("minions_pre", pending)] {

@@ -1,10 +1,10 @@
-//! A relay beside `minion01`: `saltfo agent` as a service manager runs it, and what it says of itself.
+//! A relay beside a minion: `saltfo agent` as a service manager runs it, and what it says of itself.
 
 use std::fs;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use integration::{Lab, find_saltfo};
+use integration::{Lab, find_saltfo, until};
 use serde_json::Value as Json;
 
 pub(crate) const MASTERS: [&str; 2] = ["salt1", "salt2"];
@@ -15,18 +15,26 @@ pub(crate) const LONG: Duration = Duration::from_secs(150);
 /// The relay's process, and the minion that it must not lose.
 pub(crate) struct Relay<'a> {
     pub(crate) lab: &'a Lab,
+    /// The minion's id, also the name of its host.
+    pub(crate) minion: &'static str,
     process: Option<integration::Relay<'a>>,
     /// The minion's first process.
-    minion: i32,
+    first_process: i32,
 }
 
 impl<'a> Relay<'a> {
-    /// Nothing runs yet but the minion.
+    /// Nothing runs yet but the minion, [`MINION`].
     pub(crate) fn new(lab: &'a Lab) -> Self {
+        Self::beside(lab, MINION)
+    }
+
+    /// The same beside another minion.
+    pub(crate) fn beside(lab: &'a Lab, minion: &'static str) -> Self {
         let relay = Self {
             lab,
+            minion,
             process: None,
-            minion: first_process(lab),
+            first_process: first_process(lab, minion),
         };
         relay.configure("");
         relay
@@ -34,17 +42,38 @@ impl<'a> Relay<'a> {
 
     /// More settings: the rest of the section `sidecar:`, and what follows it.
     pub(crate) fn configure(&self, settings: &str) {
-        self.lab.relay_config(MINION, settings).unwrap();
+        self.lab.relay_config(self.minion, settings).unwrap();
+    }
+
+    /// The same with these masters, in this order.
+    pub(crate) fn configure_with(&self, masters: &[&str], settings: &str) {
+        self.lab.relay_config_of(self.minion, masters, settings).unwrap();
+    }
+
+    /// Lets it read its configuration again, and waits until it says `outcome` of that. What it has logged since.
+    pub(crate) fn reload(&mut self, outcome: &str) -> String {
+        let before = self.log().len();
+        self.running().reload().unwrap();
+        until(&format!("it logs {outcome:?}"), LONG, || {
+            let news = self.log().split_off(before);
+            Ok(news.contains(outcome).then_some(news))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.evidence()))
     }
 
     pub(crate) fn start(&mut self) {
-        let process = self.lab.start_relay(MINION, &find_saltfo().unwrap()).unwrap();
-        assert!(self.process.replace(process).is_none(), "it runs already");
+        let process = self.lab.start_relay(self.minion, &find_saltfo().unwrap());
+        assert!(
+            self.process.replace(process.unwrap()).is_none(),
+            "it runs already"
+        );
     }
 
     /// `saltfo agent` on the same host, not started yet.
     pub(crate) fn second(&self) -> Command {
-        self.lab.relay_command(MINION, &find_saltfo().unwrap()).unwrap()
+        self.lab
+            .relay_command(self.minion, &find_saltfo().unwrap())
+            .unwrap()
     }
 
     pub(crate) fn stop(&mut self) -> ExitStatus {
@@ -74,7 +103,7 @@ impl<'a> Relay<'a> {
 
     /// `saltfo` on the minion's host: exit code and what it printed.
     pub(crate) fn saltfo(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut command = self.lab.command(MINION, find_saltfo().unwrap());
+        let mut command = self.lab.command(self.minion, find_saltfo().unwrap());
         let output = command
             .env_remove("SALTFO_CONFIG")
             .args(arguments)
@@ -110,15 +139,15 @@ impl<'a> Relay<'a> {
 
     /// What it reports, and the ends of its log and the minion's: for whoever waits in vain.
     pub(crate) fn evidence(&self) -> String {
-        let minion = self.lab.minion(MINION).unwrap().log_tail();
+        let minion = self.lab.minion(self.minion).unwrap().log_tail();
         format!("{:#}\n{}\n{minion}", self.status(), self.running().log_tail())
     }
 
     /// That the minion still has the process that it had in the beginning: nobody has restarted it, nor has it itself.
     pub(crate) fn minion_was_not_restarted(&self) {
         assert_eq!(
-            first_process(self.lab),
-            self.minion,
+            first_process(self.lab, self.minion),
+            self.first_process,
             "the minion has been restarted"
         );
     }
@@ -153,8 +182,8 @@ fn short(name: &Json) -> Option<&'static str> {
     MASTERS.into_iter().find(|short| name.starts_with(short))
 }
 
-fn first_process(lab: &Lab) -> i32 {
-    let processes = lab.minion(MINION).unwrap().processes().unwrap();
+fn first_process(lab: &Lab, minion: &str) -> i32 {
+    let processes = lab.minion(minion).unwrap().processes().unwrap();
     let first = processes
         .iter()
         .find(|process| process.inner_pid == process.session);

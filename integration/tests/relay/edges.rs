@@ -76,7 +76,7 @@ pub(crate) fn junk_on_its_ports_harms_nobody(relay: &mut Relay<'_>) {
     let through = relay.settled();
     let (lab, process) = (relay.lab, relay.pid());
     let output = lab
-        .command(MINION, lab.salt().python())
+        .command(MINION, lab.salt(MINION).python())
         .args(["-c", JUNK])
         .output()
         .unwrap();
@@ -98,7 +98,7 @@ pub(crate) fn a_minion_that_stands_still_costs_little(relay: &mut Relay<'_>) {
     let minion = lab.minion(MINION).unwrap();
     minion.hang().unwrap();
     let output = lab
-        .command(through, lab.salt().python())
+        .command(through, lab.salt(through).python())
         .args(["-c", FLOOD])
         .arg(lab.config_dir(through).join("master"))
         .args(["elsewhere", &PUBLICATIONS.to_string(), &LENGTH.to_string()])

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use integration::{Daemon, Lab, Pings};
 use serde_json::Value as Json;
 
-use crate::agent::{LONG, MASTERS, MINION, Relay, elected, other, state};
+use crate::agent::{LONG, MASTERS, Relay, elected, other, state};
 use crate::impostor::Impostor;
 use crate::network;
 use crate::table::{Row, Table};
@@ -21,9 +21,11 @@ struct Fault {
     at_most: Duration,
 }
 
-const SOON: Duration = Duration::from_secs(15);
+pub(crate) const SOON: Duration = Duration::from_secs(15);
 /// A verification comes every 5 s and may take 3, and one alone proves nothing.
 const VERIFIED: Duration = Duration::from_secs(45);
+/// How often the minion goes from one master to the other and back.
+const SWITCHES: u32 = 10;
 
 const FAULTS: [Fault; 6] = [
     Fault {
@@ -37,12 +39,6 @@ const FAULTS: [Fault; 6] = [
         breaks: |master, _| master.hang().unwrap(),
         mends: |master, _| master.resume().unwrap(),
         at_most: SOON,
-    },
-    Fault {
-        name: "only its workers hang",
-        breaks: |master, _| master.hang_workers().unwrap(),
-        mends: |master, _| master.resume().unwrap(),
-        at_most: VERIFIED,
     },
     Fault {
         name: "cable cut",
@@ -61,6 +57,12 @@ const FAULTS: [Fault; 6] = [
         breaks: network::lose_replies,
         mends: network::lose_no_replies,
         at_most: SOON,
+    },
+    Fault {
+        name: "only its workers hang",
+        breaks: |master, _| master.hang_workers().unwrap(),
+        mends: |master, _| master.resume().unwrap(),
+        at_most: VERIFIED,
     },
 ];
 
@@ -136,7 +138,7 @@ pub(crate) fn switch(
     breaks: impl FnOnce(),
 ) -> Row {
     let (to, before) = (other(from), relay.switches());
-    let mut pings = relay.lab.pings(to, MINION).unwrap();
+    let mut pings = relay.lab.pings(to, relay.minion).unwrap();
     let start = Instant::now();
     pings.begin().unwrap();
     breaks();
@@ -164,7 +166,7 @@ pub(crate) fn switch(
 
 /// Waits until a fresh job is answered through this master; how long that took.
 pub(crate) fn fresh(relay: &Relay<'_>, master: &str, at_most: Duration) -> Duration {
-    let mut pings = relay.lab.pings(master, MINION).unwrap();
+    let mut pings = relay.lab.pings(master, relay.minion).unwrap();
     ping(relay, &mut pings, at_most)
 }
 
@@ -182,10 +184,7 @@ pub(crate) fn ping(relay: &Relay<'_>, pings: &mut Pings, at_most: Duration) -> D
 /// The masters die together, stay away, and come back: the minion was not restarted, and its connections were never broken.
 pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
     let seconds = std::env::var("SALTFO_TEST_DOWN_SECONDS").map_or(30, |text| text.parse().unwrap());
-    // One that has not seen them fall again and again, which would make it wait before it trusts them.
-    assert!(relay.stop().success());
-    relay.start();
-    relay.settled();
+    start_anew(relay);
     let masters = MASTERS.map(|name| relay.lab.master(name).unwrap());
     masters.iter().for_each(|master| master.kill().unwrap());
     relay.wait("no master is up", |status| {
@@ -213,15 +212,30 @@ pub(crate) fn both_masters_may_be_gone_for_long(relay: &mut Relay<'_>) {
     relay.minion_was_not_restarted();
 }
 
-/// To and fro, each time by another kind of fault; what a machine forgets after the first time shows after the third.
+/// To and fro, by all kinds of faults in turn; what a machine forgets after the first time shows after the third.
 pub(crate) fn to_and_fro(relay: &mut Relay<'_>, table: &mut Table) {
-    for (number, fault) in (1..).zip(FAULTS.iter().filter(|fault| fault.at_most == SOON).take(4)) {
+    start_anew(relay);
+    let start = Instant::now();
+    for (number, fault) in (1..=SWITCHES).zip(FAULTS.iter().cycle()) {
         let from = relay.settled();
         let master = relay.lab.master(from).unwrap();
         let name = format!("to and fro, {number}: {}", fault.name);
-        let row = switch(relay, &name, from, SOON, || (fault.breaks)(&master, relay.lab));
+        let row = switch(relay, &name, from, fault.at_most, || {
+            (fault.breaks)(&master, relay.lab);
+        });
         (fault.mends)(&master, relay.lab);
         table.add(row);
     }
+    eprintln!(
+        "to and fro, {SWITCHES} times: {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
     relay.minion_was_not_restarted();
+}
+
+/// Starts a relay that has not seen its masters fall again and again, which would make it wait before it trusts them.
+fn start_anew(relay: &mut Relay<'_>) {
+    assert!(relay.stop().success());
+    relay.start();
+    relay.settled();
 }

@@ -20,8 +20,12 @@ mod network;
 #[path = "../run/once.rs"]
 #[allow(dead_code, reason = "the tests of `saltfo run` use the rest")]
 mod once;
+mod releases;
+mod reload;
 mod table;
 mod traffic;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use integration::{Lab, SaltVersion};
 
@@ -35,9 +39,16 @@ const MASTER: &str = "loop_interval: 1\n";
 /// in 3008, as it does not know who was asked.
 const JOBS: &str = "cache_jobs: True\n";
 
+/// One lab at a time: cores are few.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One lab per release, and everything that can happen to it: bringing it up takes longer than most faults.
 #[test]
 fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
+    let _turn = turn();
     for version in SaltVersion::tested_at_length().unwrap() {
         eprintln!("== salt {version}");
         let lab = Lab::builder()
@@ -61,6 +72,9 @@ fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
         edges::junk_on_its_ports_harms_nobody(&mut relay);
         edges::a_minion_that_stands_still_costs_little(&mut relay);
         edges::a_relay_that_dies_and_comes_back_finds_its_minion(&mut relay);
+        reload::a_reload_of_other_settings_is_not_noticed(&mut relay);
+        reload::a_relay_that_moves_to_other_ports_and_back_finds_its_minion(&mut relay);
+        reload::masters_that_change_their_places_or_go_keep_the_minion(&mut relay);
         jobs::a_planned_move_loses_nothing(&mut relay);
         faults::jobs_get_through_the_other_master_after_every_fault(&mut relay, &mut table);
         faults::to_and_fro(&mut relay, &mut table);

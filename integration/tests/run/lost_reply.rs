@@ -21,7 +21,7 @@ impl Relay {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/run/relay.py");
         let address = &lab.host(master).unwrap().address;
         let mut child = lab
-            .command("runner", lab.salt().python())
+            .command("runner", lab.salt("runner").python())
             .args([script, &address.to_string(), publications])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

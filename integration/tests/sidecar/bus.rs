@@ -53,7 +53,7 @@ impl Bus {
         let script = folder.join("bus.py");
         std::fs::write(&script, include_str!("bus.py")).unwrap();
         let mut process = lab
-            .command(master, lab.salt().python())
+            .command(master, lab.salt(master).python())
             .arg(script)
             .arg(lab.config_dir(master).join("master"))
             .arg(TAG)

@@ -293,7 +293,7 @@ fn pid(number: u32) -> Pid {
 
 /// `ask.py` on the sidecar's host.
 fn ask(lab: &Lab, arguments: &[&str]) -> Command {
-    let mut command = lab.command(HOST, lab.salt().python());
+    let mut command = lab.command(HOST, lab.salt(HOST).python());
     command
         .arg(lab.folder().join(HOST).join("sidecar/ask.py"))
         .args(arguments)

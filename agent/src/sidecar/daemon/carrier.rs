@@ -1,7 +1,5 @@
 //! The relay as the daemon has it: started in mode `relay`, told who is elected, given what masters publish.
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -32,6 +30,8 @@ struct Running {
     publications: mpsc::Sender<Carried>,
     settings: RelaySettings,
     ways: Vec<Way>,
+    /// By what number the relay knows each master.
+    places: Vec<MasterIndex>,
     topics: Topics,
     route: Option<MasterIndex>,
     warm: Vec<MasterIndex>,
@@ -46,6 +46,7 @@ impl Running {
             relay: Relay::start(&settings, ways.clone(), carried, topics.clone()),
             publications,
             settings,
+            places: (0..ways.len()).map(MasterIndex).collect(),
             ways,
             topics,
             route: None,
@@ -55,7 +56,8 @@ impl Running {
     }
 
     /// Starts a relay that has failed anew.
-    fn renew(&mut self) {
+    async fn renew(&mut self) {
+        self.relay.end().await;
         let route = self.route;
         *self = Self::start(self.settings, std::mem::take(&mut self.ways), self.topics.clone());
         self.route(route, Manner::Abandon);
@@ -63,7 +65,46 @@ impl Running {
 
     fn route(&mut self, to: Option<MasterIndex>, manner: Manner) {
         self.route = to;
-        self.relay.route(to, manner);
+        self.relay.route(to.and_then(|to| self.place(to)), manner);
+    }
+
+    /// The masters are others now; `former` has the number that each had before. `false` if there are too many new ones.
+    fn has_masters(&mut self, ways: Vec<Way>, former: &[Option<MasterIndex>]) -> bool {
+        let kept: Vec<Option<MasterIndex>> = former.iter().map(|former| self.place((*former)?)).collect();
+        let stays = |place: &MasterIndex| kept.contains(&Some(*place));
+        for gone in self.places.iter().filter(|place| !stays(place)) {
+            self.relay.replace(*gone, None);
+        }
+        let mut free = (0..self.relay.places())
+            .map(MasterIndex)
+            .filter(|place| !stays(place));
+        let mut places = Vec::new();
+        for (way, kept) in ways.iter().zip(&kept) {
+            let Some(place) = kept.or_else(|| free.next()) else {
+                return false;
+            };
+            if kept.is_none() {
+                self.relay.replace(place, Some(way.clone()));
+            }
+            places.push(place);
+        }
+        (self.ways, self.places) = (ways, places);
+        self.warm.clear();
+        true
+    }
+
+    fn place(&self, master: MasterIndex) -> Option<MasterIndex> {
+        self.places.get(master.0).copied()
+    }
+
+    /// With the masters' present numbers.
+    fn seen(&self) -> Seen {
+        let mut seen = self.relay.seen();
+        let number = |place| self.places.iter().position(|known| *known == place);
+        seen.route.master = seen.route.master.and_then(number).map(MasterIndex);
+        let under_way = |place: &MasterIndex| seen.carried.under_way.get(place.0).copied().unwrap_or(0);
+        seen.carried.under_way = self.places.iter().map(under_way).collect();
+        seen
     }
 
     /// Says what is new of its ports.
@@ -88,11 +129,8 @@ impl Running {
 
 impl Carrier {
     pub(super) fn new(config: &Config, watches: &Watches) -> Self {
-        let settings = &config.sidecar;
-        let running = (settings.mode == Mode::Relay)
-            .then(|| Running::start(settings.relay, watches.ways(), watches.topics()));
         Self {
-            running,
+            running: start(config, watches),
             last: Kept::of(ELECTED, config.identity.id()),
         }
     }
@@ -102,24 +140,39 @@ impl Carrier {
         self.last.lines().next().map(|(_, name)| name)
     }
 
-    /// Takes over a new configuration. Connections of minions last if the masters and the relay's own addresses are the same.
-    pub(super) fn configure(
+    /// Takes over a new configuration, in which the masters had these numbers before. Connections of minions last if the relay's own
+    /// addresses are the same.
+    pub(super) async fn configure(
         &mut self,
-        before: &Config,
-        config: &Arc<Config>,
+        config: &Config,
         watches: &Watches,
+        former: &[Option<MasterIndex>],
         policy: &Policy,
     ) {
-        let is_same = before.sidecar.mode == config.sidecar.mode
-            && before.sidecar.relay == config.sidecar.relay
-            && before.masters == config.masters;
-        if is_same {
-            return;
+        self.last = Kept::of(ELECTED, config.identity.id());
+        let settings = &config.sidecar;
+        let mut goes_on = false;
+        if let Some(running) = &mut self.running {
+            goes_on = settings.mode == Mode::Relay
+                && settings.relay == running.settings
+                && running.has_masters(watches.ways(), former);
+            if !goes_on {
+                // The next one may want the same ports.
+                running.relay.end().await;
+            }
         }
-        *self = Self::new(config, watches);
-        if let Some(elected) = policy.elected() {
-            self.route(elected, true);
+        if !goes_on {
+            self.running = start(config, watches);
         }
+        match policy.elected() {
+            Some(elected) => self.route(elected, true),
+            None => {
+                if let Some(running) = &mut self.running {
+                    running.route(None, Manner::Abandon);
+                }
+            }
+        }
+        self.warm(policy);
     }
 
     /// From now on everything goes to this master. `planned`: what is under way at the old one may end there.
@@ -139,6 +192,9 @@ impl Carrier {
         if !policy.hands_out(master, publication.is_ping, Instant::now()) {
             return;
         }
+        let Some(master) = running.place(master) else {
+            return;
+        };
         let frames = publication.frames;
         if running.publications.try_send(Carried { master, frames }).is_err() {
             tracing::warn!("a publication was lost: too many wait for the minion");
@@ -151,7 +207,8 @@ impl Carrier {
         let is_up = |master: &MasterIndex| policy.standing(*master) == Standing::Up;
         let up: Vec<MasterIndex> = policy.masters().filter(is_up).collect();
         if up != running.warm {
-            running.relay.warm(&up);
+            let places: Vec<MasterIndex> = up.iter().filter_map(|master| running.place(*master)).collect();
+            running.relay.warm(&places);
             running.warm = up;
         }
     }
@@ -160,10 +217,13 @@ impl Carrier {
     pub(super) async fn tell(&mut self) {
         match &mut self.running {
             Some(running) => {
-                running.relay.changed().await;
-                running.tell();
+                // Whoever calls this may have given it up while the old one ended.
+                if !running.relay.seen().failed {
+                    running.relay.changed().await;
+                    running.tell();
+                }
                 if running.relay.seen().failed {
-                    running.renew();
+                    running.renew().await;
                 }
             }
             None => std::future::pending().await,
@@ -172,6 +232,12 @@ impl Carrier {
 
     /// What the relay has done so far.
     pub(super) fn seen(&self) -> Option<Seen> {
-        self.running.as_ref().map(|running| running.relay.seen())
+        self.running.as_ref().map(Running::seen)
     }
+}
+
+/// In mode `relay`.
+fn start(config: &Config, watches: &Watches) -> Option<Running> {
+    let settings = &config.sidecar;
+    (settings.mode == Mode::Relay).then(|| Running::start(settings.relay, watches.ways(), watches.topics()))
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::master::Master;
 use crate::sidecar::facts::{Local, MasterIndex, RoundTrip};
-use crate::sidecar::settings::Settings;
+use crate::sidecar::settings::{Mode, Settings};
 use rounds::{Found, LOST, Rounds};
 
 /// When a master comes up, or another one falls whose minions are behind relays, the sidecars of all minions ask it to publish; spread
@@ -263,6 +263,10 @@ impl Minion {
                 [] if self.waits_for_relay => "the minion is connected to no master: its configuration leads it to the relay, and this sidecar is none: \
                      set `mode: relay`, or lead it back with `saltfo setup direct`"
                     .to_owned(),
+                [] if settings.mode == Mode::Relay => {
+                    let relay = settings.relay.publish();
+                    format!("the minion is not connected to the relay, which waits for it at {relay}")
+                }
                 [] => "the minion is connected to no master".to_owned(),
                 [stranger, ..] => {
                     format!("the minion is connected to {stranger}, which is no address of a master")
@@ -414,12 +418,14 @@ impl Minion {
         self.rounds = former.iter().map(take).map(Option::unwrap_or_default).collect();
         let new = |old: &MasterIndex| former.iter().position(|index| index.as_ref() == Some(old));
         for local in [&mut self.local, &mut self.seen].into_iter().flatten() {
-            let tied: Vec<MasterIndex> = local.tied_to.iter().filter_map(new).map(MasterIndex).collect();
+            let mut tied: Vec<MasterIndex> = local.tied_to.iter().filter_map(new).map(MasterIndex).collect();
+            tied.sort_unstable();
             if tied.len() < local.tied_to.len() {
                 self.tied_since = now;
             }
             local.tied_to = tied;
         }
+        self.elected = self.elected.as_ref().and_then(new).map(MasterIndex);
     }
 }
 

@@ -111,7 +111,7 @@ impl Carrier {
         let mut line = match connected {
             Ok(line) => line,
             Err(error) => {
-                tracing::debug!(master = self.upstream.name(stop.master), %error, "a request waits");
+                tracing::debug!(master = %self.upstream.name(stop.master), %error, "a request waits");
                 return Tried::Unreached;
             }
         };
@@ -140,7 +140,7 @@ impl Carrier {
             Ok(payload) => Tried::Answered(Reply { payload, share }),
             Err(error) => {
                 let stale = line.is_used() && line.received() == received;
-                tracing::debug!(master = self.upstream.name(stop.master), %error, stale, "a request is sent again");
+                tracing::debug!(master = %self.upstream.name(stop.master), %error, stale, "a request is sent again");
                 Tried::Broke { stale }
             }
         }

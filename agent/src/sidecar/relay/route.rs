@@ -69,6 +69,18 @@ impl Routing {
         changed
     }
 
+    /// This master is no more: it is abandoned, whether the route leads there or what is under way there finishes.
+    pub(super) fn vacate(&mut self, master: MasterIndex) {
+        if self.route.master == Some(master) {
+            self.route.master = None;
+            self.route.epoch = self.route.epoch.wrapping_add(1);
+        }
+        if let Some(stint) = self.stints.get_mut(master.0) {
+            stint.number = stint.number.wrapping_add(1);
+            stint.used = false;
+        }
+    }
+
     pub(super) fn route(&self) -> Route {
         self.route
     }
@@ -129,6 +141,21 @@ mod tests {
         assert_eq!(routing.stint(A), before);
         assert!(routing.lead(Some(B), Manner::Abandon));
         assert_ne!(routing.stint(A), before);
+    }
+
+    #[test]
+    fn a_master_that_is_no_more_is_abandoned_and_no_route_leads_there() {
+        let mut routing = Routing::new(2);
+        routing.lead(Some(A), Manner::Abandon);
+        let (at_a, epoch) = (routing.stint(A), routing.route().epoch);
+        routing.vacate(A);
+        assert_eq!(routing.route().master, None);
+        assert_ne!((routing.stint(A), routing.route().epoch), (at_a, epoch));
+        routing.lead(Some(B), Manner::Finish);
+        let at_a = routing.stint(A);
+        routing.vacate(A);
+        assert_eq!(routing.route().master, Some(B));
+        assert_ne!(routing.stint(A), at_a);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::net::{Channel, NetError, Options, Resolved};
@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Way;
 use super::budget::Share;
-use super::route::Routing;
+use super::route::{Routing, until};
 use crate::sidecar::facts::MasterIndex;
 
 /// Idle connections to one master.
@@ -42,7 +42,7 @@ pub(super) struct Upstream {
 
 #[derive(Debug)]
 struct Master {
-    way: Way,
+    way: Mutex<Arc<Way>>,
     /// The one that was used last is at the back, and used next.
     idle: Mutex<VecDeque<Line>>,
     tries: Semaphore,
@@ -72,7 +72,7 @@ pub(super) struct Line {
 impl Upstream {
     pub(super) fn new(ways: Vec<Way>) -> Self {
         let masters = ways.into_iter().map(|way| Master {
-            way,
+            way: Mutex::new(Arc::new(way)),
             idle: Mutex::default(),
             tries: Semaphore::new(TRIES_AT_ONCE),
             reached: Notify::new(),
@@ -82,8 +82,18 @@ impl Upstream {
         }
     }
 
-    pub(super) fn name(&self, master: MasterIndex) -> &str {
-        self.masters.get(master.0).map_or("", |master| &master.way.name)
+    /// From now on another master is there. The connections to the one before are those of an earlier [stint](Routing::stint).
+    pub(super) fn replace(&self, place: MasterIndex, way: Way) {
+        if let Some(master) = self.masters.get(place.0) {
+            *master.way.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(way);
+        }
+    }
+
+    /// For logs.
+    pub(super) fn name(&self, master: MasterIndex) -> String {
+        self.masters
+            .get(master.0)
+            .map_or_else(String::new, |master| master.way().name.clone())
     }
 
     /// An idle connection, or a new one. Waits until it is known where the genuine master is.
@@ -95,7 +105,7 @@ impl Upstream {
         loop {
             let idle = master.idle().pop_back();
             let Some(mut line) = idle else { break };
-            if line.fits(stop.stint, &master.way) && line.is_quiet().await {
+            if line.fits(stop.stint, &master.way()) && line.is_quiet().await {
                 return Ok(line);
             }
         }
@@ -153,10 +163,15 @@ impl Upstream {
             master.discard(stint, is_warm).await;
             let lacks_one = is_warm && master.idle().is_empty();
             // Where the master is not known nobody waits here: others may be told of next.
-            if lacks_one && master.way.genuine_at.borrow().is_some() {
-                match master.connect(stint).await {
-                    Ok(line) => self.keep_line(index, line),
-                    Err(error) => tracing::debug!(master = %master.way.name, %error, "cannot keep it warm"),
+            if lacks_one && master.way().genuine_at.borrow().is_some() {
+                // Another master may come to this place meanwhile.
+                let mut others = routes.clone();
+                tokio::select! {
+                    connected = master.connect(stint) => match connected {
+                        Ok(line) => self.keep_line(index, line),
+                        Err(error) => tracing::debug!(master = %master.way().name, %error, "cannot keep it warm"),
+                    },
+                    () = until(&mut others, |routing| routing.stint(index) != stint) => {}
                 }
             }
         }
@@ -174,9 +189,13 @@ impl Master {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn way(&self) -> Arc<Way> {
+        Arc::clone(&self.way.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A new connection to where the master is genuine, also if that changes meanwhile.
     async fn connect(&self, stint: u64) -> Result<Line, NetError> {
-        let mut genuine_at = self.way.genuine_at.clone();
+        let mut genuine_at = self.way().genuine_at.clone();
         loop {
             let known = genuine_at.wait_for(Option::is_some).await.map(|at| *at);
             let Ok(Some(address)) = known else {
@@ -223,7 +242,7 @@ impl Master {
             let Some(mut line) = oldest else { break };
             let is_last = self.idle().is_empty();
             let is_young = line.idle_since.elapsed() < IDLE_FOR || (is_warm && is_last);
-            if is_young && line.fits(stint, &self.way) && line.is_quiet().await {
+            if is_young && line.fits(stint, &self.way()) && line.is_quiet().await {
                 self.idle().push_back(line);
             }
         }

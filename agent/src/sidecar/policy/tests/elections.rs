@@ -356,3 +356,49 @@ fn a_fleet_spreads_itself() {
     let ones = (0..100).filter(|seed| first(*seed) == ONE).count();
     assert!((25..=75).contains(&ones), "{ones} of 100");
 }
+
+/// The configuration is read again: the masters that there are, each with its former number.
+fn reload(course: &mut Course, masters: &[(&str, Option<MasterIndex>)]) {
+    let masters = masters
+        .iter()
+        .map(|(name, former)| ((*name).to_owned(), *former))
+        .collect();
+    let settings = course.policy.settings.clone();
+    let told = course.policy.reload(settings, masters, course.at());
+    course.tell(told);
+}
+
+#[test]
+fn masters_in_another_order_are_the_same_also_to_a_minion_whose_connections_are_not_seen() {
+    let mut course = Course::relay(Election::Sticky);
+    course.learn(What::Minion(Local {
+        unknown: Some("no permission".to_owned()),
+        ..Local::default()
+    }));
+    course.answered(ONE);
+    assert_eq!(course.policy.readiness().master(), Some(ONE));
+    reload(&mut course, &[("salt2", Some(TWO)), ("salt1", Some(ONE))]);
+    assert_eq!(course.policy.elected(), Some(TWO));
+    assert_eq!(course.policy.readiness().master(), Some(TWO));
+    assert_eq!(course.elections().len(), 1);
+}
+
+#[test]
+fn an_elected_master_that_is_taken_out_of_the_list_is_left_at_once() {
+    let mut course = Course::relay(Election::Sticky);
+    reload(&mut course, &[("salt2", Some(TWO))]);
+    let last = course.elections().pop().unwrap();
+    assert_eq!((last.1, last.2), (None, ONE));
+    assert_eq!(course.policy.elected(), Some(ONE));
+    course.relayed();
+    course.answered(ONE);
+    assert!(course.policy.readiness().is_ready());
+    // When it comes back the minion stays where it is.
+    reload(&mut course, &[("salt1", None), ("salt2", Some(ONE))]);
+    assert_eq!(course.policy.elected(), Some(TWO));
+    course.stands(ONE);
+    course.verified(ONE);
+    course.relayed_well(70_000, &[]);
+    assert_eq!(course.policy.elected(), Some(TWO));
+    assert_eq!(course.elections().len(), 2);
+}

@@ -200,3 +200,41 @@ async fn a_master_that_has_moved_is_asked_where_it_is_now() {
     assert_eq!(asked(&mut moved.connection().await).await, b"z");
     closes(&mut before).await;
 }
+
+#[tokio::test]
+async fn what_a_master_owes_that_is_no_more_waits_for_the_next_election() {
+    let rig = rig().await;
+    let mut client = rig.requester().await;
+    client.send(b"x".to_vec(), late()).await.unwrap();
+    let mut old = rig.masters[0].connection().await;
+    asked(&mut old).await;
+    rig.relay.replace(A, None);
+    closes(&mut old).await;
+    eventually("held", || rig.relay.seen().carried.held == 1).await;
+    assert_eq!(rig.relay.seen().route.master, None);
+    rig.relay.route(Some(B), Manner::Finish);
+    let mut new = rig.masters[1].connection().await;
+    assert_eq!(asked(&mut new).await, b"x");
+    reply(&mut new, b"from the other").await;
+    assert_eq!(answer(&mut client).await, b"from the other");
+}
+
+#[tokio::test]
+async fn a_place_that_is_free_takes_another_master_while_minions_stay_connected() {
+    let rig = rig().await;
+    let mut client = rig.requester().await;
+    let free = MasterIndex(rig.relay.places() - 1);
+    rig.relay.warm(&[A, B, free]);
+    for round in 0..3_u8 {
+        let master = Master::start().await;
+        rig.relay.replace(free, Some(master.way()));
+        rig.relay.route(Some(free), Manner::Finish);
+        client.send(vec![round], late()).await.unwrap();
+        let mut connection = master.connection().await;
+        assert_eq!(asked(&mut connection).await, [round]);
+        reply(&mut connection, b"here").await;
+        assert_eq!(answer(&mut client).await, b"here");
+        rig.relay.replace(free, None);
+        closes(&mut connection).await;
+    }
+}
