@@ -17,6 +17,8 @@ use crate::state::State;
 
 /// How long a minion may take to answer.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// The same through one master alone: a minion that is silent there may have moved, and is asked through all next.
+const PATIENCE_AT_HOME: Duration = Duration::from_secs(2);
 
 /// What the minions said.
 #[derive(Debug, Default)]
@@ -31,6 +33,13 @@ pub(super) struct Answers {
     pub(super) returns: Vec<(MinionId, Return)>,
     /// What we are not allowed to ask.
     pub(super) refusals: BTreeSet<String>,
+}
+
+impl Answers {
+    /// Whether a job cache could tell no more of this minion.
+    fn tell_all_of(&self, minion: &MinionId) -> bool {
+        self.running.contains(minion) || self.returns.iter().any(|(of, _)| of == minion)
+    }
 }
 
 /// What a minion has kept of a job that it does not run.
@@ -58,7 +67,9 @@ impl Inquiry {
     /// Asks whether the minions run the job, and of those that do not, what they or the masters have kept.
     pub(super) async fn ask(self) -> Answers {
         let question = Question::find_job(&self.jid);
-        let located = locate::ask(&self.config, &self.through, &question, &self.minions, PATIENCE).await;
+        let is_all = self.through.len() == self.config.masters.len();
+        let patience = if is_all { PATIENCE } else { PATIENCE_AT_HOME };
+        let located = locate::ask(&self.config, &self.through, &question, &self.minions, patience).await;
         let mut answers = Answers::default();
         note_refusals(&self.config, &located, &mut answers.refusals);
         let mut idle: Vec<(MinionId, usize)> = Vec::new();
@@ -74,7 +85,8 @@ impl Inquiry {
         if idle.is_empty() && answers.silent.is_empty() {
             return answers;
         }
-        let (kept, cached) = tokio::join!(self.ask_what_they_kept(&idle), self.ask_caches());
+        let mut caches = self.ask_caches();
+        let kept = self.ask_what_they_kept(&idle).await;
         for (minion, master) in idle {
             let of_minion = kept
                 .answers
@@ -101,7 +113,12 @@ impl Inquiry {
             answers.idle.push((minion, master, kept));
         }
         note_refusals(&self.config, &kept, &mut answers.refusals);
-        for outcome in cached {
+        // A master that hangs is not waited for when all is known without it.
+        while self.minions.iter().any(|minion| !answers.tell_all_of(minion)) {
+            let Some(outcome) = caches.join_next().await else {
+                break;
+            };
+            let Ok(Some(outcome)) = outcome else { continue };
             match outcome {
                 Ok(job) => {
                     for minion in &self.minions {
@@ -133,8 +150,8 @@ impl Inquiry {
         locate::ask(&self.config, &masters, &question, &minions, PATIENCE).await
     }
 
-    /// What the job caches of the masters have; an error is a refusal. Masters that do not answer are left out.
-    async fn ask_caches(&self) -> Vec<Result<CachedJob, String>> {
+    /// What the job caches of the masters have; an error is a refusal, and nothing comes from a master that does not answer.
+    fn ask_caches(&self) -> JoinSet<Option<Result<CachedJob, String>>> {
         let mut tasks = JoinSet::new();
         for &master in &self.caches {
             let (config, jid) = (Arc::clone(&self.config), self.jid.clone());
@@ -154,7 +171,7 @@ impl Inquiry {
                 }
             });
         }
-        tasks.join_all().await.into_iter().flatten().collect()
+        tasks
     }
 
     /// The minion keeps all that it sent to its master.

@@ -254,8 +254,10 @@ impl Policy {
         }) = &elected
         {
             self.minion.is_carried_to(Some(*to), now);
-            // All minions of a master that dies leave it at the same moment.
-            if from.is_some() && !planned {
+            if *planned {
+                self.minion.prove_at_once(*to);
+            } else if from.is_some() {
+                // All minions of a master that dies leave it at the same moment.
                 self.minion.spread_round_trip(*to, now);
             }
         }

@@ -304,7 +304,7 @@ impl Line {
     }
 }
 
-/// What a message costs in memory: the buffer in which it arrives may have twice its size, and later it is there once more, in the
+/// What a message costs in memory: the buffer in which it arrives may have twice its size, and a request is there once more later, in the
 /// buffer from which it leaves.
 pub(super) fn twice(bytes: usize) -> usize {
     bytes.saturating_mul(2)

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::sidecar::facts::RoundTrip;
 
-/// Between the beginnings of two round trips through one master, whatever happens.
+/// Between the beginnings of two round trips through one master, but for one that proves a planned move.
 const GAP: Duration = Duration::from_secs(2);
 /// After the first one that proved nothing; doubled by each further one.
 const RETRY: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub(in crate::sidecar) struct Rounds {
     /// What was asked before this proves nothing now.
     valid_from: Option<Instant>,
     pub(super) asked: Option<Instant>,
-    started: Option<Instant>,
+    pub(super) started: Option<Instant>,
     pub(super) due: Option<Instant>,
     in_vain: u32,
     pub(super) usable: bool,

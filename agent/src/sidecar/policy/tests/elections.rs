@@ -257,6 +257,19 @@ fn a_move_waits_for_nobody_if_nobody_was_led_to_the_old_master_just_before() {
 }
 
 #[test]
+fn a_move_to_and_fro_is_proven_at_once_each_time() {
+    let mut course = Course::relay(Election::Sticky);
+    for to in [TWO, ONE, TWO] {
+        course.pass(300);
+        course.move_to(None);
+        assert_eq!(course.round_trips().last(), Some(&(course.now, to)));
+        course.pass(100);
+        course.answered(to);
+        assert_eq!(course.last_result(), "proven");
+    }
+}
+
+#[test]
 fn where_round_trips_are_not_permitted_a_move_is_not_called_proven() {
     let mut course = Course::relay(Election::Sticky);
     let ordered = course.at();
