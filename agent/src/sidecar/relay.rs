@@ -113,7 +113,8 @@ impl Bounds {
 }
 
 impl Relay {
-    /// Starts to listen, without a route as yet. A master's number is its place: first that of its way, see [`Relay::replace`]. Must be called on a tokio runtime.
+    /// Starts to listen, without a route as yet. A master's number is its place: first that of its way, see [`Relay::replace`]. Must be
+    /// called on a tokio runtime.
     ///
     /// `publications` are those of all masters; only the elected one's are carried. `topics` grow by what minions subscribe to.
     #[must_use]
@@ -189,8 +190,8 @@ impl Relay {
         self.upstream.close_abandoned(&self.routing.borrow());
     }
 
-    /// From now on this place is another master's, or nobody's. What is under way there, unchanged, goes to the next master that is elected; a
-    /// route that leads there is none any more. Minions' connections last.
+    /// From now on this place is another master's, or nobody's. What is under way there, unchanged, goes to the next master that is
+    /// elected; a route that leads there is none any more. Minions' connections last.
     pub fn replace(&self, place: MasterIndex, way: Option<Way>) {
         self.routing.send_modify(|routing| routing.vacate(place));
         self.upstream.replace(place, way.unwrap_or_else(Way::nowhere));
