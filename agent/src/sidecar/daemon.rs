@@ -72,6 +72,7 @@ pub async fn run(find: &Find, permissions: Permissions) -> Result<(), Ended> {
         match daemon.until_signal(&mut signals).await {
             Order::Stop => {
                 daemon.audience.systemd.stopping();
+                daemon.carrier.end().await;
                 tracing::info!("stopped");
                 return Ok(());
             }

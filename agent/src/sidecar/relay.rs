@@ -25,9 +25,11 @@ mod upstream;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
 
 use self::budget::Budget;
 use self::carrier::Carrier;
@@ -74,6 +76,10 @@ pub struct Carried {
 
 /// Places for masters that are told of later ([`Relay::replace`]).
 const SPARE: usize = 8;
+/// How long requests that are under way may take to end when the relay does. Masters answer most within 50 ms.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Between two looks whether they have.
+const FAREWELL_LOOK: Duration = Duration::from_millis(2);
 
 /// The running relay. Dropping it closes its ports and all connections.
 #[derive(Debug)]
@@ -87,6 +93,8 @@ pub struct Relay {
     request_port: PortSeen,
     failed: bool,
     places: usize,
+    /// Serves those who subscribe.
+    publishing: AbortHandle,
     tasks: JoinSet<Infallible>,
 }
 
@@ -157,7 +165,7 @@ impl Relay {
         let mut tasks = JoinSet::new();
         let (publish_port, counts, listening) = PortSeen::new();
         let listener = Listener::publish(settings.publish(), counts, listening);
-        tasks.spawn({
+        let publishing = tasks.spawn({
             let publisher = Arc::clone(&publisher);
             listener.serve(move |channel| Arc::clone(&publisher).converse(channel))
         });
@@ -179,6 +187,7 @@ impl Relay {
             request_port,
             failed: false,
             places: masters,
+            publishing,
             tasks,
         }
     }
@@ -205,8 +214,27 @@ impl Relay {
     }
 
     /// Closes its ports and all connections, and waits until the ports are free for another one.
-    pub async fn end(&mut self) {
+    pub async fn close(&mut self) {
         self.tasks.shutdown().await;
+    }
+
+    /// The same, but lets what is under way end before, for a second.
+    ///
+    /// A client whose connection ends while it waits for a reply waits on, as libzmq's REQ does, up to its timeout of a minute, and a
+    /// minion's other returns behind it. So first no more jobs are handed out, and requests go on until there is none.
+    pub async fn end(&mut self) {
+        self.publishing.abort();
+        let quiet = async {
+            while !self.requests.is_quiet() {
+                sleep(FAREWELL_LOOK).await;
+            }
+        };
+        if timeout(FAREWELL, quiet).await.is_err() {
+            tracing::warn!(
+                "requests of the minion were under way when the relay ended: it may take a minute to notice"
+            );
+        }
+        self.close().await;
     }
 
     /// Keeps an idle connection to each of these masters, those that are up, so that a request need not wait for one.

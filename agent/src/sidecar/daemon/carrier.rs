@@ -57,7 +57,7 @@ impl Running {
 
     /// Starts a relay that has failed anew.
     async fn renew(&mut self) {
-        self.relay.end().await;
+        self.relay.close().await;
         let route = self.route;
         *self = Self::start(self.settings, std::mem::take(&mut self.ways), self.topics.clone());
         self.route(route, Manner::Abandon);
@@ -210,6 +210,13 @@ impl Carrier {
             let places: Vec<MasterIndex> = up.iter().filter_map(|master| running.place(*master)).collect();
             running.relay.warm(&places);
             running.warm = up;
+        }
+    }
+
+    /// Ends the relay, as a minion likes it best.
+    pub(super) async fn end(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.relay.end().await;
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::budget::{Budget, Share};
-use super::counts::RequestCounts;
+use super::counts::{Present, RequestCounts};
 use super::route::{Routing, until};
 use super::upstream::{Line, Stop, Upstream};
 
@@ -36,6 +36,8 @@ pub(super) struct Carrier {
 pub(super) struct Reply {
     pub(super) payload: Vec<u8>,
     pub(super) share: Share,
+    /// Until it is with its client.
+    pub(super) leaving: Present,
 }
 
 /// What a try has led to.
@@ -137,7 +139,11 @@ impl Carrier {
         let mut share = self.replies.share();
         let received = line.received();
         match line.exchange(request, &mut share).await {
-            Ok(payload) => Tried::Answered(Reply { payload, share }),
+            Ok(payload) => Tried::Answered(Reply {
+                payload,
+                share,
+                leaving: self.counts.leaving.enter(),
+            }),
             Err(error) => {
                 let stale = line.is_used() && line.received() == received;
                 tracing::debug!(master = %self.upstream.name(stop.master), %error, stale, "a request is sent again");

@@ -1,5 +1,6 @@
 //! What the relay counts, and the snapshot of it for report and metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::Serialize;
@@ -119,16 +120,16 @@ impl Count {
 
 /// A number of things that are there now.
 #[derive(Debug, Default)]
-pub(super) struct Gauge(AtomicUsize);
+pub(super) struct Gauge(Arc<AtomicUsize>);
 
 /// Counts one thing as long as it lives.
 #[derive(Debug)]
-pub(super) struct Present<'a>(&'a Gauge);
+pub(super) struct Present(Arc<AtomicUsize>);
 
 impl Gauge {
-    pub(super) fn enter(&self) -> Present<'_> {
+    pub(super) fn enter(&self) -> Present {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Present(self)
+        Present(Arc::clone(&self.0))
     }
 
     pub(super) fn get(&self) -> usize {
@@ -136,9 +137,9 @@ impl Gauge {
     }
 }
 
-impl Drop for Present<'_> {
+impl Drop for Present {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -168,6 +169,8 @@ pub(super) struct RequestCounts {
     /// Requests to masters that there are not.
     nowhere: Gauge,
     pub(super) held: Gauge,
+    /// Replies that have come and are not yet with their clients.
+    pub(super) leaving: Gauge,
     pub(super) answered: Count,
     pub(super) resent: Count,
     pub(super) repeated: Count,
@@ -184,6 +187,7 @@ impl RequestCounts {
             under_way: (0..masters).map(|_| Gauge::default()).collect(),
             nowhere: Gauge::default(),
             held: Gauge::default(),
+            leaving: Gauge::default(),
             answered: Count::default(),
             resent: Count::default(),
             repeated: Count::default(),
@@ -202,6 +206,11 @@ impl RequestCounts {
     #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.under_way.iter().map(Gauge::get).sum()
+    }
+
+    /// Whether nobody waits for a reply that a master owes or has given. Those who wait for a route or a connection may be there.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.leaving.get() == 0 && self.under_way.iter().all(|master| master.get() == 0)
     }
 
     pub(super) fn seen(&self) -> Requests {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::budget::{Budget, Share};
 use super::carrier::{Carrier, Reply};
+use super::counts::Present;
 use super::listener::Ended;
 use super::upstream::twice;
 
@@ -74,7 +75,7 @@ struct Client {
     /// For the message that arrives.
     arriving: Share,
     /// Of the reply that leaves.
-    leaving: Option<Share>,
+    leaving: Option<(Share, Present)>,
     /// What has arrived and has no place yet.
     next: Option<Request>,
     answers: JoinSet<Option<Answer>>,
@@ -172,7 +173,7 @@ impl Client {
         frames.push(reply.payload);
         if let Ok(message) = Message::from_frames(frames) {
             self.channel.queue_owned(message)?;
-            self.leaving = Some(reply.share);
+            self.leaving = Some((reply.share, reply.leaving));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 )]
 
 mod bounds;
+mod end;
 mod moves;
 mod ports;
 mod publications;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use proto::net::{Channel, Heard, NetError, Options, Requester, accept, connect};
 use proto::zmtp::{Limits, Message, SocketType};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
