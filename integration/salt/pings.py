@@ -15,9 +15,11 @@ import salt.exceptions
 
 # From one publication to the next one, in seconds: a minion forks for each, and more of them would hold each other up.
 GAP = 0.1
-# After so many seconds without an answer a minion that is there may be a busy one: from now on so long.
-BUSY = 3
-LONG_GAP = 1
+# After so many seconds without an answer a minion that is there may be a busy one, and what it is asked in vain keeps it busy:
+# from now on it is asked after a quarter more of the time that has gone,
+BUSY = 1.5
+# but at least so often.
+LONGEST_GAP = 5
 
 
 def until_answered(client, minion):
@@ -27,7 +29,8 @@ def until_answered(client, minion):
         job = publish(client, minion)
         if job:
             published[job] = begun
-        due = time.monotonic() + (GAP if begun - start < BUSY else LONG_GAP)
+        gone = begun - start
+        due = time.monotonic() + (GAP if gone < BUSY else min(gone / 4, LONGEST_GAP))
         while (left := due - time.monotonic()) > 0:
             event = client.event.get_event(wait=left, tag="salt/job/", full=True)
             if not event:

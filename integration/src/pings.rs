@@ -79,7 +79,7 @@ impl Lab {
 }
 
 impl Pings {
-    /// Begins to publish until one is answered: ten a second, after 3 s one a second.
+    /// Begins to publish until one is answered: ten a second, after 1.5 s ever less often.
     ///
     /// # Errors
     /// The process has ended.

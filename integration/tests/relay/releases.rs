@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use integration::{Lab, SaltVersion};
 
-use crate::agent::{MASTERS, Relay, elected, other, state};
+use crate::agent::{LONG, MASTERS, Relay, elected, other, state};
 use crate::faults::{SOON, fresh, switch};
 use crate::once::{self, Once};
 use crate::turn;
@@ -114,7 +114,7 @@ fn dies_with_all_minions_there(relays: &mut [Relay<'_>; 2], from: &str) {
     let master = lab.master(from).unwrap();
     let [first, second] = relays;
     let row = switch(first, "killed", from, SOON, || master.kill().unwrap());
-    fresh(second, to, SOON);
+    fresh(second, to, LONG);
     eprintln!(
         "{from} killed: {} answered through {to} after {:.2} s",
         first.minion,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::agent::{LONG, MASTERS, Relay, elected, other};
-use crate::faults::{SOON, fresh};
+use crate::faults::fresh;
 use crate::once::Once;
 
 const TAKEN_UP: &str = "the configuration was read again";
@@ -84,7 +84,7 @@ pub(crate) fn masters_that_change_their_places_or_go_keep_the_minion(relay: &mut
     relay.wait("one master is left", |status| {
         (status["masters"].as_array()?.len() == 1).then_some(())
     });
-    fresh(relay, through, SOON);
+    fresh(relay, through, LONG);
     relay.configure("");
     relay.reload(TAKEN_UP);
     assert_eq!(relay.settled(), through);
@@ -94,7 +94,7 @@ pub(crate) fn masters_that_change_their_places_or_go_keep_the_minion(relay: &mut
     relay.configure_with(&[spare], "");
     let start = Instant::now();
     relay.reload(TAKEN_UP);
-    fresh(relay, spare, SOON);
+    fresh(relay, spare, LONG);
     eprintln!(
         "the elected master is taken out of the list: a fresh job was answered through the other one after {:.2} s",
         start.elapsed().as_secs_f64()
@@ -107,7 +107,7 @@ pub(crate) fn masters_that_change_their_places_or_go_keep_the_minion(relay: &mut
     relay.configure("");
     relay.reload(TAKEN_UP);
     assert_eq!(relay.settled(), spare);
-    fresh(relay, spare, SOON);
+    fresh(relay, spare, LONG);
     assert!(!relay.log().contains(TAKEN), "{}", relay.log());
     relay.minion_was_not_restarted();
 }
