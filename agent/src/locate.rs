@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use pauses::Pauses;
-pub use question::Question;
+pub use question::{Question, Signs};
 
 use crate::config::Config;
 use crate::master::Connection;

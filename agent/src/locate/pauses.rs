@@ -11,6 +11,8 @@ const SECOND: Duration = Duration::from_millis(8);
 const GROWTH: f64 = 1.2;
 /// up to this.
 const LONGEST: Duration = Duration::from_millis(500);
+/// Before the first look of one who is given a sign when there may be something to see.
+const FIRST_BESIDE_SIGNS: Duration = Duration::from_millis(200);
 
 /// Pauses that are short when most answers come, and grow then: an answer is seen soon, and a slow minion costs its master little.
 #[derive(Debug, Clone)]
@@ -36,6 +38,17 @@ impl Pauses {
             grown: SECOND.min(longest),
             growth,
             longest,
+        }
+    }
+
+    /// For one who looks when there is a sign, and now and then without one.
+    #[must_use]
+    pub fn beside_signs() -> Self {
+        Self {
+            next: FIRST_BESIDE_SIGNS,
+            grown: FIRST_BESIDE_SIGNS,
+            growth: GROWTH,
+            longest: LONGEST,
         }
     }
 

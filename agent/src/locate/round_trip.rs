@@ -8,6 +8,7 @@ use proto::net::NetError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::precedence::Precedence;
+use super::question::Signs;
 use super::{Event, Pauses, Question, Report, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
@@ -17,6 +18,8 @@ use crate::state::{State, Verdict};
 /// The return itself is a request to the master, which must not come between the next publish and its call:
 /// a turn ends when the return is in, or after this, when it is late or will never come here.
 const TURN: Duration = Duration::from_millis(500);
+/// Looks for one publication because of signs. Where there are more signs than that, they are somebody else's.
+const LOOKS_BY_SIGNS: u32 = 8;
 /// An answer that takes longer is no longer just under way.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,7 @@ pub(super) async fn ask(
         index,
         connection,
         question,
+        signs: question.signs.clone(),
         waiting: minions,
         jobs: Vec::new(),
         last: Vec::new(),
@@ -70,6 +74,7 @@ struct RoundTrip<'a> {
     index: usize,
     connection: Connection,
     question: &'a Question,
+    signs: Option<Signs>,
     /// The minions that have not answered here.
     waiting: Vec<MinionId>,
     /// What was published, the latest last: a late return to an earlier one is as good a proof.
@@ -123,9 +128,18 @@ impl RoundTrip<'_> {
             let again = Instant::now() + patience;
             let turn_ends = Instant::now() + TURN;
             patience *= 2;
-            let mut pauses = Pauses::new();
+            let mut by_signs = 0_u32;
+            let mut pauses = match &self.signs {
+                Some(_) => Pauses::beside_signs(),
+                None => Pauses::new(),
+            };
             while !self.waiting.is_empty() && Instant::now() < again {
-                sleep_until((Instant::now() + pauses.next()).min(self.deadline)).await;
+                let due = (Instant::now() + pauses.next()).min(self.deadline);
+                if by_signs < LOOKS_BY_SIGNS && self.is_given_a_sign(due).await {
+                    by_signs = by_signs.saturating_add(1);
+                } else {
+                    sleep_until(due).await;
+                }
                 self.look().await?;
                 if Instant::now() >= turn_ends {
                     self.connection.end_turn();
@@ -146,6 +160,14 @@ impl RoundTrip<'_> {
         Ok(())
     }
 
+    /// Waits for a sign, not longer than this; whether there was one.
+    async fn is_given_a_sign(&mut self, due: Instant) -> bool {
+        match &mut self.signs {
+            Some(signs) => timeout_at(due, signs.next()).await.is_ok(),
+            None => false,
+        }
+    }
+
     /// Publishes once, when it is our turn at this master.
     async fn publish(&mut self) -> Result<(), End> {
         (self.report)(Event::Stage(Stage::AwaitingTurn));
@@ -159,6 +181,9 @@ impl RoundTrip<'_> {
             self.connection.take_turn(self.deadline).await?;
         }
         (self.report)(Event::Stage(Stage::Publishing));
+        if let Some(signs) = &mut self.signs {
+            signs.forget();
+        }
         let published = Instant::now();
         let command = Command::MinionPub {
             function: self.question.function,

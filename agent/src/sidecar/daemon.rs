@@ -357,8 +357,9 @@ impl Daemon {
             match decision {
                 Decision::RoundTrip(through) => {
                     let (config, through) = (Arc::clone(&self.config), *through);
+                    let signs = self.carrier.signs();
                     self.round_trips
-                        .spawn(async move { round_trip::try_once(&config, through).await });
+                        .spawn(async move { round_trip::try_once(&config, through, signs).await });
                 }
                 Decision::RestartMinion { .. } => {
                     if let Err(error) = self.last_restart.note(SystemTime::now()) {

@@ -2,7 +2,7 @@
 //!
 //! A `test.ping` to our own id, published at that master in our turn and asked again if need be, over a connection of
 //! its own that is closed afterwards. It costs a master two private-key operations, a publish and some looks for the
-//! return, so it is rare.
+//! return, so it is rare. Behind a relay the return passes us, and one look mostly does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,18 @@ use tokio::time::Instant;
 
 use super::facts::{Fact, MasterIndex, RoundTrip, What};
 use crate::config::Config;
-use crate::locate::{self, Located, Question};
+use crate::locate::{self, Located, Question, Signs};
 use crate::permission;
 use crate::state::{State, Verdict};
 
 /// The longest that a round trip may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tries one round trip. Ends within [`PATIENCE`]; dropping the future ends it at once.
-pub async fn try_once(config: &Arc<Config>, through: MasterIndex) -> Fact {
+/// Tries one round trip. Ends within [`PATIENCE`]; dropping the future ends it at once. `signs`: something of the minion's has been
+/// answered.
+pub async fn try_once(config: &Arc<Config>, through: MasterIndex, signs: Option<Signs>) -> Fact {
     let minion = config.identity.id().clone();
-    let question = Question::ping();
+    let question = Question::ping().heeding(signs);
     let located = locate::ask(config, &[through.0], &question, &[minion], PATIENCE).await;
     let not_permitted = permission::to_publish(config.identity.id(), "test.ping");
     Fact {

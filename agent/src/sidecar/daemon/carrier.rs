@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::watches::Watches;
 use crate::config::Config;
+use crate::locate::Signs;
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::http::Listening;
 use crate::sidecar::kept::Kept;
@@ -235,6 +236,13 @@ impl Carrier {
             }
             None => std::future::pending().await,
         }
+    }
+
+    /// Signs that a return of the minion may be with its master now.
+    pub(super) fn signs(&self) -> Option<Signs> {
+        self.running
+            .as_ref()
+            .map(|running| Signs::of(running.relay.answered()))
     }
 
     /// What the relay has done so far.

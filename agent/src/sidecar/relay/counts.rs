@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::route::Route;
 use crate::sidecar::facts::MasterIndex;
@@ -171,7 +172,7 @@ pub(super) struct RequestCounts {
     pub(super) held: Gauge,
     /// Replies that have come and are not yet with their clients.
     pub(super) leaving: Gauge,
-    pub(super) answered: Count,
+    pub(super) answered: watch::Sender<u64>,
     pub(super) resent: Count,
     pub(super) repeated: Count,
     pub(super) cancelled: Count,
@@ -188,7 +189,7 @@ impl RequestCounts {
             nowhere: Gauge::default(),
             held: Gauge::default(),
             leaving: Gauge::default(),
-            answered: Count::default(),
+            answered: watch::Sender::default(),
             resent: Count::default(),
             repeated: Count::default(),
             cancelled: Count::default(),
@@ -217,7 +218,7 @@ impl RequestCounts {
         Requests {
             under_way: self.under_way.iter().map(Gauge::get).collect(),
             held: self.held.get(),
-            answered: self.answered.get(),
+            answered: *self.answered.borrow(),
             resent: self.resent.get(),
             repeated: self.repeated.get(),
             cancelled: self.cancelled.get(),

@@ -167,7 +167,9 @@ impl Client {
                 return Ok(());
             }
         };
-        counts.answered.one();
+        counts
+            .answered
+            .send_modify(|answered| *answered = answered.wrapping_add(1));
         counts.bytes_down.add(reply.payload.len());
         let mut frames = envelope;
         frames.push(reply.payload);
