@@ -6,6 +6,7 @@ mod args;
 mod aside;
 mod document;
 mod dotenv;
+mod journal;
 mod packaging;
 mod probe;
 mod run;
@@ -215,6 +216,12 @@ fn log_to_stderr(args: &Args) {
         .log_internal_errors(false);
     match args.common.log_format {
         LogFormat::Json => builder.json().init(),
+        LogFormat::Text if journal::reads_stderr() => {
+            builder
+                .with_ansi(false)
+                .event_format(journal::Lines::new())
+                .init();
+        }
         LogFormat::Text => {
             let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
             builder

@@ -1,8 +1,9 @@
 """Publishes `test.ping`s for a minion through this master, again and again, when told to, until one is answered.
 
-Usage: pings.py CONFIG MINION. Prints `ready`; then for each line on stdin asks until an answer is there, and prints a line
-of JSON: how many it published, and how long the one that was answered took. What was published before the line counts for
-nothing. One process that asks again is far cheaper than one `salt` command after the other.
+Usage: pings.py CONFIG MINION. Prints `ready`; then for each line on stdin, which has the seconds from one publication to the
+next one, asks until an answer is there, and prints a line of JSON: how many it published, and how long the one that was
+answered took. What was published before the line counts for nothing. One process that asks again is far cheaper than one
+`salt` command after the other.
 """
 
 import json
@@ -13,8 +14,6 @@ import time
 import salt.client
 import salt.exceptions
 
-# From one publication to the next one, in seconds: a minion forks for each, and more of them would hold each other up.
-GAP = 0.1
 # After so many seconds without an answer a minion that is there may be a busy one, and what it is asked in vain keeps it busy:
 # from now on it is asked after a quarter more of the time that has gone,
 BUSY = 1.5
@@ -22,7 +21,7 @@ BUSY = 1.5
 LONGEST_GAP = 5
 
 
-def until_answered(client, minion):
+def until_answered(client, minion, gap):
     published, start = {}, time.monotonic()
     while True:
         begun = time.monotonic()
@@ -30,7 +29,7 @@ def until_answered(client, minion):
         if job:
             published[job] = begun
         gone = begun - start
-        due = time.monotonic() + (GAP if gone < BUSY else min(gone / 4, LONGEST_GAP))
+        due = time.monotonic() + (gap if gone < BUSY else min(gone / 4, LONGEST_GAP))
         while (left := due - time.monotonic()) > 0:
             event = client.event.get_event(wait=left, tag="salt/job/", full=True)
             if not event:
@@ -55,8 +54,8 @@ def main():
     if not client.event.connect_pub(timeout=60):
         return "no event bus"
     print("ready", flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(until_answered(client, minion)), flush=True)
+    for gap in sys.stdin:
+        print(json.dumps(until_answered(client, minion, float(gap))), flush=True)
 
 
 if __name__ == "__main__":

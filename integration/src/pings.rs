@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use crate::lab::Lab;
 
+/// From one publication to the next one: a minion forks for each, and more of them would hold each other up.
+const OFTEN: Duration = Duration::from_millis(100);
 /// Python and Salt's libraries take their time.
 const START: Duration = Duration::from_secs(120);
 
@@ -84,9 +86,17 @@ impl Pings {
     /// # Errors
     /// The process has ended.
     pub fn begin(&mut self) -> anyhow::Result<()> {
+        self.begin_every(OFTEN)
+    }
+
+    /// The same at another pace, at first.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn begin_every(&mut self, gap: Duration) -> anyhow::Result<()> {
         let mut input = self.input.as_ref().context("no pipe")?;
         input
-            .write_all(b"go\n")
+            .write_all(format!("{}\n", gap.as_secs_f64()).as_bytes())
             .with_context(|| format!("pings.py on {} has ended", self.master))
     }
 

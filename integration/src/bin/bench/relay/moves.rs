@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use integration::{Lab, Progress};
@@ -12,6 +12,8 @@ use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::MINION;
 
+/// Between two `test.ping`s of others. The first one mostly comes when the move is made.
+const BESIDE: Duration = Duration::from_millis(200);
 /// Most that is aimed at, in milliseconds.
 const MOVED: f64 = 300.0;
 
@@ -24,16 +26,16 @@ pub(super) fn rows(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress) -> 
     let (mut relay, mut from) = settled(lab, saltfo)?;
     let (mut answered, mut done) = (Samples::default(), Samples::default());
     for _ in 0..runs {
-        // Alone: to publish and to answer ten `test.ping`s a second is more work than the move.
+        // Alone: what is published beside it is more work than the move.
         let to = other(from);
         let begun = Instant::now();
         moved(lab, saltfo, to)?;
         done.push(begun.elapsed());
         relay.settled(CHANGE)?;
-        // And back, in a stream of them.
+        // And back, while others ask.
         let mut pings = lab.pings(from, MINION)?;
         let begun = Instant::now();
-        pings.begin()?;
+        pings.begin_every(BESIDE)?;
         moved(lab, saltfo, from)?;
         answered.push(pings.answer(CHANGE)?.at.saturating_duration_since(begun));
         relay.settled(CHANGE)?;
