@@ -220,8 +220,8 @@ impl Relay {
 
     /// The same, but lets what is under way end before, for a second.
     ///
-    /// A client whose connection ends while it waits for a reply waits on, as libzmq's REQ does, up to its timeout of a minute, and a
-    /// minion's other returns behind it. So first no more jobs are handed out, and requests go on until there is none.
+    /// A client whose connection ends while it waits for a reply waits on, as libzmq's REQ does, and a minion's other returns behind it
+    /// (`return_retry_timer`: 5 to 10 s, up to three times). So first no more jobs are handed out, and requests go on until there is none.
     pub async fn end(&mut self) {
         self.publishing.abort();
         let quiet = async {
@@ -231,7 +231,7 @@ impl Relay {
         };
         if timeout(FAREWELL, quiet).await.is_err() {
             tracing::warn!(
-                "requests of the minion were under way when the relay ended: it may take a minute to notice"
+                "requests of the minion were under way when the relay ended: it may wait for their replies for some seconds"
             );
         }
         self.close().await;
