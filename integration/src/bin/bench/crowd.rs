@@ -1,13 +1,13 @@
 //! Twenty lookups at once against masters with few workers: a salt-master can be brought to a standstill so.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use integration::{Lab, Progress, SaltVersion};
+use integration::Progress;
 
 use crate::inner::{Crowd, Task};
 use crate::lookup::Outcome;
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::{MASTER, MINION, OTHER_MASTER, OTHER_MINION, Stage};
@@ -20,12 +20,9 @@ const ROUNDS: u32 = 3;
 
 /// # Errors
 /// The lab did not come up, an answer was wrong, or the runner could not be entered.
-pub(crate) fn rows(version: SaltVersion, saltfo: &Path, progress: &Progress) -> anyhow::Result<Vec<Row>> {
-    let lab = Lab::builder()
-        .version(version)
-        .worker_threads(WORKERS)
-        .progress(progress.clone())
-        .build()?;
+pub(crate) fn rows(plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan { saltfo, progress, .. } = *plan;
+    let lab = plan.lab().worker_threads(WORKERS).build()?;
     let stage = Stage::new(&lab, saltfo)?;
     stage.until_healthy()?;
     let (mut seconds, mut right) = (Vec::new(), 0);

@@ -1,7 +1,8 @@
 //! What a dead, hung or cut-off other master adds to a lookup.
 
-use integration::{Daemon, Progress};
+use integration::Progress;
 
+use crate::fault::Fault;
 use crate::inner::Task;
 use crate::report::Row;
 use crate::samples::Samples;
@@ -11,48 +12,30 @@ use crate::stage::{OTHER_MASTER, OTHER_MINION, Stage};
 const ADDED: f64 = 50.0;
 const ALONE: &str = "`saltfo active-master`, one master configured";
 
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Killed,
-    Hung,
-    CutOff,
-}
-
-impl Fault {
-    const ALL: [Self; 3] = [Self::Killed, Self::Hung, Self::CutOff];
-
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Killed => "added by another master that is killed",
-            Self::Hung => "added by another master that hangs (SIGSTOP)",
-            Self::CutOff => "added by another master that is cut off",
-        }
-    }
-
+struct Case {
+    fault: Fault,
+    what: &'static str,
     /// How `saltfo probe` calls it.
-    const fn state(self) -> &'static str {
-        match self {
-            Self::Killed | Self::CutOff => "unreachable",
-            Self::Hung => "hung",
-        }
-    }
-
-    fn begin(self, master: Daemon<'_>) -> anyhow::Result<()> {
-        match self {
-            Self::Killed => master.kill(),
-            Self::Hung => master.hang(),
-            Self::CutOff => master.cut(),
-        }
-    }
-
-    fn end(self, master: Daemon<'_>) -> anyhow::Result<()> {
-        match self {
-            Self::Killed => master.start(),
-            Self::Hung => master.resume(),
-            Self::CutOff => master.mend(),
-        }
-    }
+    state: &'static str,
 }
+
+const CASES: [Case; 3] = [
+    Case {
+        fault: Fault::Killed,
+        what: "added by another master that is killed",
+        state: "unreachable",
+    },
+    Case {
+        fault: Fault::Hung,
+        what: "added by another master that hangs (SIGSTOP)",
+        state: "hung",
+    },
+    Case {
+        fault: Fault::CutOff,
+        what: "added by another master that is cut off",
+        state: "unreachable",
+    },
+];
 
 /// Measures healthy and faulty blocks in turn; each fault is compared with the faster one of the healthy blocks
 /// around it. So work that others do on the machine, or a master that has just started, can make a fault look
@@ -71,19 +54,19 @@ pub(crate) fn rows(stage: &Stage<'_>, runs: u32, progress: &Progress) -> anyhow:
     let alone: Samples = stage.measure_alone(&block)?;
     let mut rows = vec![Row::of(ALONE, &alone)];
     let mut before: Samples = stage.measure(&block)?;
-    for fault in Fault::ALL {
-        progress.say(fault.what());
+    for Case { fault, what, state } in CASES {
+        progress.say(what);
         fault.begin(master)?;
-        stage.ensure_faulty(fault.state())?;
+        stage.ensure_faulty(state)?;
         let faulty: Samples = stage.measure(&block)?;
-        stage.ensure_faulty(fault.state())?;
+        stage.ensure_faulty(state)?;
         fault.end(master)?;
         stage.until_healthy()?;
         let after: Samples = stage.measure(&block)?;
         let (healthy, faulty_median) = (before.median().min(after.median()), faulty.median());
         let added = faulty_median - healthy;
         let measured = format!("{added:+.0} ms ({healthy:.0} → {faulty_median:.0})");
-        let row = Row::new(fault.what(), measured, added)
+        let row = Row::new(what, measured, added)
             .target("less than 50 ms", added < ADDED)
             .with("healthy_before", &before)
             .with("faulty", &faulty)

@@ -2,12 +2,14 @@
 
 mod binary;
 mod crowd;
+mod fault;
 mod faults;
 mod inner;
 mod keys;
 mod lookup;
 mod machine;
 mod memory;
+mod plan;
 mod relay;
 mod release;
 mod report;
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use integration::{Progress, SaltVersion};
 
 use crate::machine::Machine;
+use crate::plan::Plan;
 use crate::report::{Release, Report, Row};
 
 /// Measures saltfo on two real salt-masters and their minions, each host in a network namespace of its own.
@@ -157,7 +160,7 @@ impl Bench {
     /// `measure` measures one release; `others`, under this title, what needs no Salt.
     fn run(
         &self,
-        measure: impl Fn(SaltVersion, u32, &Path, &Progress) -> anyhow::Result<Release>,
+        measure: impl Fn(&Plan<'_>) -> anyhow::Result<Release>,
         title: &'static str,
         others: impl Fn(&Path) -> anyhow::Result<Vec<Row>>,
     ) -> anyhow::Result<ExitCode> {
@@ -171,8 +174,13 @@ impl Bench {
             self.versions.clone()
         };
         for version in versions {
-            let release = measure(version, self.runs, &saltfo, &progress)?;
-            report.releases.push(release);
+            let plan = Plan {
+                version,
+                runs: self.runs,
+                saltfo: &saltfo,
+                progress: &progress,
+            };
+            report.releases.push(measure(&plan)?);
         }
         self.output.give(&report)
     }

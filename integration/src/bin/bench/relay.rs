@@ -9,11 +9,11 @@ mod moves;
 use std::path::Path;
 use std::time::Duration;
 
-use integration::{Lab, Progress, Relay, SaltVersion};
+use integration::{Lab, Relay};
 
 pub(crate) use latency::Latency;
 
-use crate::machine::load;
+use crate::plan::Plan;
 use crate::report::Release;
 use crate::stage::{MASTER, MINION, OTHER_MASTER};
 
@@ -21,64 +21,33 @@ const MASTERS: [&str; 2] = [MASTER, OTHER_MASTER];
 /// How long masters, minion and relay may take to agree again after a fault.
 const CHANGE: Duration = Duration::from_secs(180);
 
-/// Measures one thing after the other; what fails does not keep the rest from being measured.
+/// Measures one thing after the other.
 ///
 /// # Errors
-/// The machine's load can't be read.
-pub(crate) fn measure(
-    version: SaltVersion,
-    runs: u32,
-    saltfo: &Path,
-    progress: &Progress,
-) -> anyhow::Result<Release> {
-    let mut release = Release::begin(version, progress)?;
-    let result = behind_relay(version, runs, saltfo, progress, &mut release);
-    release.note(result.map(|()| Vec::new()), "the lab", progress);
-    release.load_after = load()?;
-    Ok(release)
+/// As [`Plan::measure`].
+pub(crate) fn measure(plan: &Plan<'_>) -> anyhow::Result<Release> {
+    plan.measure(|release| {
+        let lab = plan.lab().minions([MINION]).relay().build()?;
+        lab.relay_config(MINION, "")?;
+        // Faults last: masters and minion do more than usual for a while after each.
+        plan.note(release, "memory", memory::rows(&lab, plan));
+        plan.note(release, "latency", latency::rows(&lab, plan));
+        plan.note(release, "cp.get_file", files::rows(&lab, plan));
+        plan.note(release, "planned moves", moves::rows(&lab, plan));
+        faults::behind_relay(&lab, plan, release);
+        Ok(())
+    })
 }
 
 /// Salt's own failover, without a relay.
 ///
 /// # Errors
 /// As [`measure`].
-pub(crate) fn measure_salt_alone(
-    version: SaltVersion,
-    _runs: u32,
-    _saltfo: &Path,
-    progress: &Progress,
-) -> anyhow::Result<Release> {
-    let mut release = Release::begin(version, progress)?;
-    faults::salt_alone(version, progress, &mut release);
-    release.load_after = load()?;
-    Ok(release)
-}
-
-fn behind_relay(
-    version: SaltVersion,
-    runs: u32,
-    saltfo: &Path,
-    progress: &Progress,
-    release: &mut Release,
-) -> anyhow::Result<()> {
-    let lab = Lab::builder()
-        .version(version)
-        .minions([MINION])
-        .relay()
-        .progress(progress.clone())
-        .build()?;
-    lab.relay_config(MINION, "")?;
-    // Faults last: masters and minion do more than usual for a while after each.
-    release.note(memory::rows(&lab, saltfo, progress), "memory", progress);
-    release.note(latency::rows(&lab, saltfo, progress), "latency", progress);
-    release.note(files::rows(&lab, saltfo, runs, progress), "cp.get_file", progress);
-    release.note(
-        moves::rows(&lab, saltfo, runs, progress),
-        "planned moves",
-        progress,
-    );
-    faults::behind_relay(&lab, saltfo, runs, progress, release);
-    Ok(())
+pub(crate) fn measure_salt_alone(plan: &Plan<'_>) -> anyhow::Result<Release> {
+    plan.measure(|release| {
+        faults::salt_alone(plan, release);
+        Ok(())
+    })
 }
 
 /// A relay that knows nothing of the past and is at work; and the short name of the elected master.

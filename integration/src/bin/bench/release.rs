@@ -1,14 +1,13 @@
 //! Everything that is measured with one release of Salt.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use integration::{Lab, Progress, SaltVersion};
+use integration::Lab;
 
 use crate::inner::{Pairs, Task};
-use crate::machine::load;
+use crate::plan::Plan;
 use crate::report::{Release, Row};
 use crate::samples::Samples;
 use crate::stage::{MASTER, MINION, Stage};
@@ -24,79 +23,38 @@ const MEMORY: f64 = 20.0;
 const MANAGE_UP_RUNS: u32 = 3;
 const MEMORY_RUNS: u32 = 5;
 
-/// Measures one thing after the other; what fails does not keep the rest from being measured.
+/// Measures one thing after the other.
 ///
 /// # Errors
-/// The machine's load can't be read.
-pub(crate) fn measure(
-    version: SaltVersion,
-    runs: u32,
-    saltfo: &Path,
-    progress: &Progress,
-) -> anyhow::Result<Release> {
-    let mut release = Release::begin(version, progress)?;
-    let result = first_lab(version, runs, saltfo, progress, &mut release);
-    release.note(result.map(|()| Vec::new()), "the lab", progress);
-    let rows = crowd::rows(version, saltfo, progress);
-    release.note(rows, "lookups at once", progress);
-    release.load_after = load()?;
-    Ok(release)
+/// As [`Plan::measure`].
+pub(crate) fn measure(plan: &Plan<'_>) -> anyhow::Result<Release> {
+    plan.measure(|release| {
+        let result = first_lab(plan, release);
+        plan.note(release, "the first lab", result.map(|()| Vec::new()));
+        plan.note(release, "lookups at once", crowd::rows(plan));
+        Ok(())
+    })
 }
 
-impl Release {
-    /// # Errors
-    /// The machine's load can't be read.
-    pub(crate) fn begin(version: SaltVersion, progress: &Progress) -> anyhow::Result<Self> {
-        let load_before = load()?;
-        progress.say(&format!("salt {version}, load of the machine {load_before:.2}"));
-        Ok(Self {
-            salt: version.release(),
-            load_before,
-            load_after: 0.0,
-            rows: Vec::new(),
-            failures: Vec::new(),
-        })
-    }
-
-    pub(crate) fn note(&mut self, rows: anyhow::Result<Vec<Row>>, what: &str, progress: &Progress) {
-        match rows {
-            Ok(rows) => self.rows.extend(rows),
-            Err(error) => {
-                let failure = format!("{what}: {error:#}");
-                progress.say(&format!("could not be measured: {failure}"));
-                self.failures.push(failure);
-            }
-        }
-    }
-}
-
-fn first_lab(
-    version: SaltVersion,
-    runs: u32,
-    saltfo: &Path,
-    progress: &Progress,
-    release: &mut Release,
-) -> anyhow::Result<()> {
-    let lab = Lab::builder()
-        .version(version)
-        .progress(progress.clone())
-        .build()?;
-    let stage = Stage::new(&lab, saltfo)?;
+fn first_lab(plan: &Plan<'_>, release: &mut Release) -> anyhow::Result<()> {
+    let Plan { runs, progress, .. } = *plan;
+    let lab = plan.lab().build()?;
+    let stage = Stage::new(&lab, plan.saltfo)?;
     stage.until_healthy()?;
 
     progress.say("round trips and lookups in turn");
     let pairs: anyhow::Result<Pairs> = stage.measure(&Task::Pairs { runs });
     let cold = pairs.as_ref().map_or(f64::NAN, |pairs| pairs.cold.median());
-    release.note(pairs.as_ref().map(speed).map_err(copy), "speed", progress);
+    plan.note(release, "speed", pairs.as_ref().map(speed).map_err(copy));
 
     progress.say("memory of a lookup");
-    release.note(memory(&stage), "memory", progress);
+    plan.note(release, "memory", memory(&stage));
 
     progress.say("salt-run manage.up");
-    release.note(manage_up(&lab, cold), "manage.up", progress);
+    plan.note(release, "manage.up", manage_up(&lab, cold));
 
     let rows = faults::rows(&stage, runs.div_ceil(2), progress);
-    release.note(rows, "faults of the other master", progress);
+    plan.note(release, "faults of the other master", rows);
     Ok(())
 }
 

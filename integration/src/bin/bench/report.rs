@@ -47,6 +47,19 @@ pub(crate) struct Row {
     samples_ms: BTreeMap<&'static str, Samples>,
 }
 
+impl Release {
+    /// Nothing is measured yet. `load_before`: that of the machine.
+    pub(crate) fn new(salt: &'static str, load_before: f64) -> Self {
+        Self {
+            salt,
+            load_before,
+            load_after: 0.0,
+            rows: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+}
+
 impl Row {
     pub(crate) fn new(what: impl Into<String>, measured: impl Into<String>, value: f64) -> Self {
         Self {
@@ -193,11 +206,8 @@ mod tests {
 
     fn release(salt: &'static str, rows: Vec<Row>) -> Release {
         Release {
-            salt,
-            load_before: 0.0,
-            load_after: 0.0,
             rows,
-            failures: Vec::new(),
+            ..Release::new(salt, 0.0)
         }
     }
 

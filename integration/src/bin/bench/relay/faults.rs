@@ -5,9 +5,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use integration::{Daemon, Lab, Progress, SaltVersion};
+use integration::Lab;
 
 use super::{other, settled};
+use crate::fault::Fault;
+use crate::plan::Plan;
 use crate::report::{Release, Row};
 use crate::samples::Samples;
 use crate::stage::{MASTER, MINION};
@@ -19,87 +21,67 @@ const SALTS_PATIENCE: Duration = Duration::from_secs(420);
 /// The longest time between a verification and the next one, by default: a fault comes anywhere in between.
 const VERIFY: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Killed,
-    Hung,
-    CutOff,
-}
-
-impl Fault {
-    const ALL: [Self; 3] = [Self::Killed, Self::Hung, Self::CutOff];
-
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Killed => {
-                "the elected master is killed → a fresh `test.ping` is answered through the other one"
-            }
-            Self::Hung => "it hangs (SIGSTOP) → answered",
-            Self::CutOff => "it is cut off → answered",
-        }
-    }
-
-    const fn alone(self) -> &'static str {
-        match self {
-            Self::Killed => "Salt alone: the master is killed → answered through the other one",
-            Self::Hung => "Salt alone: it hangs (SIGSTOP) → answered",
-            Self::CutOff => "Salt alone: it is cut off → answered",
-        }
-    }
-
+struct Case {
+    fault: Fault,
+    what: &'static str,
+    /// The same without a relay.
+    alone: &'static str,
     /// The most that is aimed at, in milliseconds, and in words.
-    const fn target(self) -> (f64, &'static str) {
-        match self {
-            Self::Killed => (600.0, "at most 0.6 s"),
-            Self::Hung | Self::CutOff => (1300.0, "at most 1.3 s"),
-        }
-    }
-
-    fn begin(self, master: Daemon<'_>) -> anyhow::Result<()> {
-        match self {
-            Self::Killed => master.kill(),
-            Self::Hung => master.hang(),
-            Self::CutOff => master.cut(),
-        }
-    }
-
-    fn end(self, master: Daemon<'_>) -> anyhow::Result<()> {
-        match self {
-            Self::Killed => master.start(),
-            Self::Hung => master.resume(),
-            Self::CutOff => master.mend(),
-        }
-    }
+    target: (f64, &'static str),
 }
+
+const SOON: (f64, &str) = (600.0, "at most 0.6 s");
+const AFTER_SILENCE: (f64, &str) = (1300.0, "at most 1.3 s");
+
+const CASES: [Case; 3] = [
+    Case {
+        fault: Fault::Killed,
+        what: "the elected master is killed → a fresh `test.ping` is answered through the other one",
+        alone: "Salt alone: the master is killed → answered through the other one",
+        target: SOON,
+    },
+    Case {
+        fault: Fault::Hung,
+        what: "it hangs (SIGSTOP) → answered",
+        alone: "Salt alone: it hangs (SIGSTOP) → answered",
+        target: AFTER_SILENCE,
+    },
+    Case {
+        fault: Fault::CutOff,
+        what: "it is cut off → answered",
+        alone: "Salt alone: it is cut off → answered",
+        target: AFTER_SILENCE,
+    },
+];
 
 /// Measures one fault after the other; one that can't be measured does not keep the rest from it.
-pub(super) fn behind_relay(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress, release: &mut Release) {
-    for fault in Fault::ALL {
-        release.note(row(lab, saltfo, fault, runs, progress), fault.what(), progress);
+pub(super) fn behind_relay(lab: &Lab, plan: &Plan<'_>, release: &mut Release) {
+    for case in &CASES {
+        plan.note(release, case.what, row(lab, plan, case));
     }
 }
 
 /// Salt's own failover, once for each fault: it takes minutes, or does not happen.
-pub(super) fn salt_alone(version: SaltVersion, progress: &Progress, release: &mut Release) {
-    for fault in Fault::ALL {
-        release.note(alone(version, fault, progress), fault.alone(), progress);
+pub(super) fn salt_alone(plan: &Plan<'_>, release: &mut Release) {
+    for case in &CASES {
+        plan.note(release, case.alone, alone(plan, case));
     }
 }
 
-fn row(lab: &Lab, saltfo: &Path, fault: Fault, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+fn row(lab: &Lab, plan: &Plan<'_>, case: &Case) -> anyhow::Result<Vec<Row>> {
+    let Plan { runs, progress, .. } = *plan;
+    let (what, (most, words)) = (case.what, case.target);
     let mut samples = Samples::default();
     for run in 1..=runs {
-        let took = once(lab, saltfo, fault)?;
+        let took = once(lab, plan.saltfo, case.fault)?;
         progress.say(&format!(
-            "{}, {run} of {runs}: {:.0} ms",
-            fault.what(),
+            "{what}, {run} of {runs}: {:.0} ms",
             took.as_secs_f64() * 1e3
         ));
         samples.push(took);
     }
-    let (most, words) = fault.target();
     Ok(vec![
-        Row::of(fault.what(), &samples).target(words, samples.median() <= most),
+        Row::of(what, &samples).target(words, samples.median() <= most),
     ])
 }
 
@@ -129,22 +111,21 @@ fn answered(lab: &Lab, fault: Fault, elected: &str, patience: Duration) -> anyho
 }
 
 /// The configuration that `pki-tools install` writes: two masters, `failover`, checked every 60 s.
-fn alone(version: SaltVersion, fault: Fault, progress: &Progress) -> anyhow::Result<Vec<Row>> {
-    progress.say(fault.alone());
-    let lab = Lab::builder()
-        .version(version)
+fn alone(plan: &Plan<'_>, case: &Case) -> anyhow::Result<Vec<Row>> {
+    plan.progress.say(case.alone);
+    let lab = plan
+        .lab()
         .minions([MINION])
         .first_master(MINION, MASTER)
-        .progress(progress.clone())
         .build()?;
     let patience = SALTS_PATIENCE.as_secs();
-    let row = match answered(&lab, fault, MASTER, SALTS_PATIENCE) {
+    let row = match answered(&lab, case.fault, MASTER, SALTS_PATIENCE) {
         Ok(took) => {
             let seconds = took.as_secs_f64();
-            Row::new(fault.alone(), format!("{seconds:.0} s"), seconds)
+            Row::new(case.alone, format!("{seconds:.0} s"), seconds)
         }
         Err(error) if error.to_string().contains("no fresh test.ping") => {
-            Row::new(fault.alone(), format!("not in {patience} s"), f64::INFINITY)
+            Row::new(case.alone, format!("not in {patience} s"), f64::INFINITY)
         }
         Err(error) => return Err(error),
     };

@@ -1,16 +1,17 @@
 //! `cp.get_file` through the relay and straight from the master, in turns: how fast, and what it costs the relay.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use integration::{Lab, Progress};
+use integration::Lab;
 use rand::RngExt as _;
 
 use super::memory::resident;
 use super::settled;
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::MINION;
@@ -26,7 +27,13 @@ const SHARE: f64 = 0.9;
 
 /// # Errors
 /// The relay did not come up, or a file did not arrive.
-pub(super) fn rows(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan {
+        runs,
+        saltfo,
+        progress,
+        ..
+    } = *plan;
     let (relay, elected) = settled(lab, saltfo)?;
     let mut content = vec![0_u8; SIZE << 20];
     rand::rng().fill(&mut content[..]);

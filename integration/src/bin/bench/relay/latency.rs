@@ -1,13 +1,12 @@
 //! What a relay adds to a request: a clear `ping`, through the relay and straight to the master, in turns.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use integration::{Lab, Progress};
+use integration::Lab;
 use proto::message::{Value, clear_request};
 use proto::net::{Options, Requester};
 use proto::zmtp::Limits;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::settled;
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::MINION;
@@ -44,7 +44,8 @@ struct Pairs {
 
 /// # Errors
 /// The relay did not come up, or a request was not answered.
-pub(super) fn rows(lab: &Lab, saltfo: &Path, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan { saltfo, progress, .. } = *plan;
     progress.say("requests through the relay and straight to the master, in turns");
     let (relay, elected) = settled(lab, saltfo)?;
     let here = std::env::current_exe().context("cannot find the running program")?;

@@ -1,14 +1,14 @@
 //! What a relay keeps resident while nothing happens.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use integration::{Lab, Progress};
+use integration::Lab;
 
 use super::settled;
 use crate::memory::kib;
+use crate::plan::Plan;
 use crate::report::Row;
 
 /// From the moment when it is at work until its memory is read.
@@ -18,7 +18,8 @@ const MEMORY: f64 = 16.0;
 
 /// # Errors
 /// It did not come up, or has ended.
-pub(super) fn rows(lab: &Lab, saltfo: &Path, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan { saltfo, progress, .. } = *plan;
     progress.say("memory of a quiet relay");
     let (relay, _) = settled(lab, saltfo)?;
     sleep(WARM);

@@ -5,9 +5,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use integration::{Lab, Progress};
+use integration::Lab;
 
 use super::{CHANGE, other, settled};
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::MINION;
@@ -21,7 +22,13 @@ const MOVED: f64 = 300.0;
 ///
 /// # Errors
 /// The relay did not come up, or a move was refused or taken back.
-pub(super) fn rows(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan {
+        runs,
+        saltfo,
+        progress,
+        ..
+    } = *plan;
     progress.say("planned moves");
     let (mut relay, mut from) = settled(lab, saltfo)?;
     let (mut answered, mut done) = (Samples::default(), Samples::default());

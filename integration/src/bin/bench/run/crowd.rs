@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use integration::{Lab, Progress, SaltVersion};
+use integration::{Lab, Progress};
 
 use super::program::Program;
 use crate::inner::Task;
 use crate::lookup::Outcome;
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::{MASTER, MINION, OTHER_MASTER, OTHER_MINION, Stage};
@@ -37,13 +38,13 @@ struct Tally {
 
 /// # Errors
 /// The lab did not come up, or is not installed as it should be, or a lookup was wrong.
-pub(super) fn rows(version: SaltVersion, saltfo: &Path, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan { saltfo, progress, .. } = *plan;
     let minions: Vec<String> = (1..=MINIONS).map(|number| format!("minion{number:02}")).collect();
-    let lab = Lab::builder()
-        .version(version)
+    let lab = plan
+        .lab()
         .worker_threads(WORKERS)
         .minions(minions.clone())
-        .progress(progress.clone())
         .build()?;
     let stage = Stage::new(&lab, saltfo)?;
     stage.until_healthy()?;

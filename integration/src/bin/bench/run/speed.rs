@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::log::own_time;
 use super::program::Program;
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 use crate::stage::{MASTER, MINION};
@@ -63,9 +64,9 @@ pub(super) fn write_state(lab: &Lab) -> anyhow::Result<()> {
 
 /// # Errors
 /// A job that failed, or a log that does not tell.
-pub(super) fn ping(lab: &Lab, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn ping(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
     let is_right = |ret: &Json| *ret == Json::Bool(true);
-    let pairs = Pairs::measure(lab, runs, &["test.ping"], is_right, progress)?;
+    let pairs = Pairs::measure(lab, plan.runs, &["test.ping"], is_right, plan.progress)?;
     let ratio = pairs.salt.whole.median() / pairs.saltfo.whole.median();
     let mut rows = pairs.rows("test.ping");
     rows.insert(
@@ -78,7 +79,7 @@ pub(super) fn ping(lab: &Lab, runs: u32, progress: &Progress) -> anyhow::Result<
 
 /// # Errors
 /// As [`ping`].
-pub(super) fn state(lab: &Lab, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn state(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
     let is_right = |ret: &Json| {
         let states = ret.as_object().filter(|states| states.len() == 2);
         states.is_some_and(|states| {
@@ -87,7 +88,7 @@ pub(super) fn state(lab: &Lab, runs: u32, progress: &Progress) -> anyhow::Result
                 .all(|state| state.get("result") == Some(&Json::Bool(true)))
         })
     };
-    let pairs = Pairs::measure(lab, runs, &["state.apply", "small"], is_right, progress)?;
+    let pairs = Pairs::measure(lab, plan.runs, &["state.apply", "small"], is_right, plan.progress)?;
     let ratio = pairs.saltfo.whole.median() / pairs.salt.whole.median();
     let mut rows = pairs.rows("state.apply small");
     rows.insert(
@@ -106,9 +107,15 @@ pub(super) fn state(lab: &Lab, runs: u32, progress: &Progress) -> anyhow::Result
 ///
 /// # Errors
 /// As [`ping`].
-pub(super) fn sleep(lab: &Lab, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn sleep(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
     let is_right = |ret: &Json| *ret == Json::Bool(true);
-    let pairs = Pairs::measure(lab, runs, &["test.sleep", "2"], is_right, progress)?;
+    let pairs = Pairs::measure(
+        lab,
+        plan.runs.div_ceil(3),
+        &["test.sleep", "2"],
+        is_right,
+        plan.progress,
+    )?;
     Ok(pairs.rows("test.sleep 2"))
 }
 

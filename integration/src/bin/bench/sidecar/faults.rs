@@ -8,10 +8,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use integration::{Daemon, Lab, Progress};
+use integration::Lab;
 
 use super::MASTERS;
 use super::running::{Running, asking};
+use crate::fault::Fault;
+use crate::plan::Plan;
 use crate::report::{Release, Row};
 use crate::samples::Samples;
 
@@ -20,74 +22,57 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest time between a verification and the next one, by default: a fault comes anywhere in between.
 const VERIFY: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Killed,
-    Hung,
-    CutOff,
-    WorkersHung,
-}
-
-impl Fault {
-    const ALL: [Self; 4] = [Self::Killed, Self::Hung, Self::CutOff, Self::WorkersHung];
-
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Killed => "the active master is killed → `/readyz` says 503",
-            Self::Hung => "it hangs (SIGSTOP) → 503",
-            Self::CutOff => "it is cut off → 503",
-            Self::WorkersHung => "only its workers hang → 503",
-        }
-    }
-
+struct Case {
+    fault: Fault,
+    what: &'static str,
     /// The most that is aimed at, in milliseconds, and in words.
-    const fn target(self) -> (f64, &'static str) {
-        match self {
-            Self::Killed => (500.0, "at most 0.5 s"),
-            Self::Hung | Self::CutOff => (1200.0, "at most 1.2 s"),
-            Self::WorkersHung => (12_000.0, "at most 12 s"),
-        }
-    }
-
-    fn begin(self, master: Daemon<'_>) -> anyhow::Result<()> {
-        match self {
-            Self::Killed => master.kill(),
-            Self::Hung => master.hang(),
-            Self::CutOff => master.cut(),
-            Self::WorkersHung => master.hang_workers(),
-        }
-    }
-
-    fn end(self, master: Daemon<'_>) -> anyhow::Result<()> {
-        match self {
-            Self::Killed => master.start(),
-            Self::Hung | Self::WorkersHung => master.resume(),
-            Self::CutOff => master.mend(),
-        }
-    }
+    target: (f64, &'static str),
 }
+
+const CASES: [Case; 4] = [
+    Case {
+        fault: Fault::Killed,
+        what: "the active master is killed → `/readyz` says 503",
+        target: (500.0, "at most 0.5 s"),
+    },
+    Case {
+        fault: Fault::Hung,
+        what: "it hangs (SIGSTOP) → 503",
+        target: (1200.0, "at most 1.2 s"),
+    },
+    Case {
+        fault: Fault::CutOff,
+        what: "it is cut off → 503",
+        target: (1200.0, "at most 1.2 s"),
+    },
+    Case {
+        fault: Fault::WorkersHung,
+        what: "only its workers hang → 503",
+        target: (12_000.0, "at most 12 s"),
+    },
+];
 
 /// Measures one fault after the other; one that can't be measured does not keep the rest from it.
-pub(super) fn measure(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress, release: &mut Release) {
-    for fault in Fault::ALL {
-        release.note(row(lab, saltfo, fault, runs, progress), fault.what(), progress);
+pub(super) fn measure(lab: &Lab, plan: &Plan<'_>, release: &mut Release) {
+    for case in &CASES {
+        plan.note(release, case.what, row(lab, plan, case));
     }
 }
 
-fn row(lab: &Lab, saltfo: &Path, fault: Fault, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+fn row(lab: &Lab, plan: &Plan<'_>, case: &Case) -> anyhow::Result<Vec<Row>> {
+    let Plan { runs, progress, .. } = *plan;
+    let (what, (most, words)) = (case.what, case.target);
     let mut samples = Samples::default();
     for run in 1..=runs {
-        let (took, why) = once(lab, saltfo, fault)?;
+        let (took, why) = once(lab, plan.saltfo, case.fault)?;
         progress.say(&format!(
-            "{}, {run} of {runs}: {:.0} ms, {why}",
-            fault.what(),
+            "{what}, {run} of {runs}: {:.0} ms, {why}",
             took.as_secs_f64() * 1e3
         ));
         samples.push(took);
     }
-    let (most, words) = fault.target();
     Ok(vec![
-        Row::of(fault.what(), &samples).target(words, samples.median() <= most),
+        Row::of(what, &samples).target(words, samples.median() <= most),
     ])
 }
 

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use agent::sidecar::settings::Settings;
 use anyhow::{Context as _, ensure};
-use integration::{Lab, Progress};
+use integration::Lab;
 
 use super::MASTERS;
 use super::running::Running;
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 
@@ -48,7 +49,13 @@ struct Cost {
 ///
 /// # Errors
 /// A sidecar did not come up, or a master does not run.
-pub(super) fn rows(lab: &Lab, saltfo: &Path, runs: u32, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan {
+        runs,
+        saltfo,
+        progress,
+        ..
+    } = *plan;
     let runs = runs.min(MOST_RUNS);
     let mut costs: [Cost; 2] = Default::default();
     let never = "  round_trip: 24h\n".to_owned();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use integration::{Lab, Progress};
 use super::MASTERS;
 use super::kernel::{self, Connection};
 use super::running::{Running, asking};
+use crate::plan::Plan;
 use crate::report::Row;
 use crate::samples::Samples;
 
@@ -33,7 +33,8 @@ const ANSWER: f64 = 1.0;
 
 /// # Errors
 /// It did not come up, or has ended.
-pub(super) fn rows(lab: &Lab, saltfo: &Path, progress: &Progress) -> anyhow::Result<Vec<Row>> {
+pub(super) fn rows(lab: &Lab, plan: &Plan<'_>) -> anyhow::Result<Vec<Row>> {
+    let Plan { saltfo, progress, .. } = *plan;
     progress.say("a quiet sidecar: memory, processor time, connections");
     let start = Instant::now();
     let mut sidecar = Running::start(lab, saltfo)?;
