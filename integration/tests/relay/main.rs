@@ -14,6 +14,8 @@ mod faults;
 #[path = "../common/impostor.rs"]
 mod impostor;
 mod jobs;
+#[path = "../common/lines.rs"]
+mod lines;
 #[path = "../sidecar/network.rs"]
 #[allow(dead_code, reason = "the sidecar's test uses the rest")]
 mod network;

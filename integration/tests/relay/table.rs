@@ -1,13 +1,10 @@
-//! What was measured: a line for each fault, printed as Markdown.
+//! What is told of a fault: how soon a job was answered through the other master, and why the relay went there.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The lines so far.
-#[derive(Default)]
-pub(crate) struct Table {
-    rows: Vec<Row>,
-}
+use crate::lines::{Line, Lines};
+
+pub(crate) type Table = Lines<Row>;
 
 /// One fault.
 pub(crate) struct Row {
@@ -20,32 +17,20 @@ pub(crate) struct Row {
     pub(crate) why: String,
 }
 
-impl Table {
-    pub(crate) fn add(&mut self, row: Row) {
-        eprintln!("{}", row.line());
-        self.rows.push(row);
-    }
+impl Line for Row {
+    const TITLES: &'static [&'static str] = &[
+        "fault",
+        "answered through the other master after",
+        "published until then",
+        "why",
+    ];
 
-    pub(crate) fn print(&self, title: &str) {
-        let mut text = format!(
-            "\n{title}\n\n| fault | answered through the other master after | published until then | why |\n\
-             | --- | --- | --- | --- |\n"
-        );
-        for row in &self.rows {
-            let _ = writeln!(text, "{}", row.line());
-        }
-        eprintln!("{text}");
-    }
-}
-
-impl Row {
-    fn line(&self) -> String {
-        format!(
-            "| {} | {:.2} s | {} | {} |",
-            self.fault,
-            self.answered.as_secs_f64(),
-            self.published,
-            self.why.replace('|', "\\|")
-        )
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.fault.clone(),
+            format!("{:.2} s", self.answered.as_secs_f64()),
+            self.published.to_string(),
+            self.why.clone(),
+        ]
     }
 }

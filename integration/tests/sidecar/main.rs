@@ -14,6 +14,8 @@ mod faults;
 #[path = "../common/impostor.rs"]
 mod impostor;
 mod life;
+#[path = "../common/lines.rs"]
+mod lines;
 mod names;
 mod network;
 mod restart;

@@ -1,13 +1,10 @@
-//! What was measured: a line for each fault, printed as Markdown.
+//! What is told of a fault: what the sidecar called it, why, and how soon.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The lines so far.
-#[derive(Default)]
-pub(crate) struct Table {
-    rows: Vec<Row>,
-}
+use crate::lines::{Line, Lines};
+
+pub(crate) type Table = Lines<Row>;
 
 /// One fault.
 pub(crate) struct Row {
@@ -23,37 +20,27 @@ pub(crate) struct Row {
     pub(crate) back: Option<Duration>,
 }
 
-impl Table {
-    pub(crate) fn add(&mut self, row: Row) {
-        eprintln!("{}", row.line());
-        self.rows.push(row);
-    }
+impl Line for Row {
+    const TITLES: &'static [&'static str] = &[
+        "fault",
+        "verdict",
+        "why",
+        "`/readyz` 503 after",
+        "verdict after",
+        "back after",
+    ];
 
-    pub(crate) fn print(&self, title: &str) {
-        let mut text = format!(
-            "\n{title}\n\n| fault | verdict | why | `/readyz` 503 after | verdict after | back after |\n\
-             | --- | --- | --- | --- | --- | --- |\n"
-        );
-        for row in &self.rows {
-            let _ = writeln!(text, "{}", row.line());
-        }
-        eprintln!("{text}");
-    }
-}
-
-impl Row {
-    fn line(&self) -> String {
+    fn cells(&self) -> Vec<String> {
         let time = |time: Option<Duration>| {
             time.map_or_else(String::new, |time| format!("{:.2} s", time.as_secs_f64()))
         };
-        format!(
-            "| {} | {} | {} | {} | {} | {} |",
-            self.fault,
-            self.verdict,
-            self.why.replace('|', "\\|"),
+        vec![
+            self.fault.clone(),
+            self.verdict.clone(),
+            self.why.clone(),
             time(self.not_ready),
             time(self.told),
-            time(self.back)
-        )
+            time(self.back),
+        ]
     }
 }
