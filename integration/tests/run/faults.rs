@@ -10,6 +10,8 @@ use super::once::{Ended, Once};
 
 /// Both minions hang on it at first. `minion01` keeps its returns (`cache_jobs`), `minion02` does not.
 const MASTER: &str = "salt1";
+/// In seconds: far longer than any of these takes, as Salt may take minutes on a slow machine until a minion is back.
+const TIMEOUT: &str = "300";
 /// How long a cable is out.
 const OUT: Duration = Duration::from_secs(10);
 
@@ -42,7 +44,7 @@ fn is_honest(ended: &Ended, lab: &Lab) {
 }
 
 pub(crate) fn the_cable_of_the_runner_is_cut_for_ten_seconds(lab: &Lab) {
-    let [kept, unkept] = on_both(lab, 4, "90");
+    let [kept, unkept] = on_both(lab, 4, TIMEOUT);
     lab.cut("runner").unwrap();
     sleep(OUT);
     lab.mend("runner").unwrap();
@@ -51,7 +53,7 @@ pub(crate) fn the_cable_of_the_runner_is_cut_for_ten_seconds(lab: &Lab) {
 }
 
 pub(crate) fn the_cable_of_the_master_is_cut_for_ten_seconds(lab: &Lab) {
-    let [kept, unkept] = on_both(lab, 4, "120");
+    let [kept, unkept] = on_both(lab, 4, TIMEOUT);
     lab.master(MASTER).unwrap().cut().unwrap();
     sleep(OUT);
     lab.master(MASTER).unwrap().mend().unwrap();
@@ -61,7 +63,7 @@ pub(crate) fn the_cable_of_the_master_is_cut_for_ten_seconds(lab: &Lab) {
 }
 
 pub(crate) fn the_master_hangs_for_a_while(lab: &Lab) {
-    let [kept, unkept] = on_both(lab, 4, "120");
+    let [kept, unkept] = on_both(lab, 4, TIMEOUT);
     lab.master(MASTER).unwrap().hang().unwrap();
     sleep(Duration::from_secs(6));
     lab.master(MASTER).unwrap().resume().unwrap();
@@ -91,7 +93,7 @@ pub(crate) fn the_master_hangs_for_good(lab: &Lab) {
 }
 
 pub(crate) fn the_minion_restarts(lab: &Lab) {
-    let runs = on_both(lab, 600, "300");
+    let runs = on_both(lab, 600, TIMEOUT);
     for minion in ["minion01", "minion02"] {
         lab.minion(minion).unwrap().kill().unwrap();
         lab.minion(minion).unwrap().start().unwrap();
@@ -107,7 +109,7 @@ pub(crate) fn the_minion_restarts(lab: &Lab) {
 }
 
 pub(crate) fn the_master_restarts(lab: &Lab) {
-    let [kept, unkept] = on_both(lab, 4, "120");
+    let [kept, unkept] = on_both(lab, 4, TIMEOUT);
     lab.master(MASTER).unwrap().kill().unwrap();
     lab.master(MASTER).unwrap().start().unwrap();
     kept.end().has_returned("minion01");
@@ -116,7 +118,7 @@ pub(crate) fn the_master_restarts(lab: &Lab) {
 }
 
 pub(crate) fn the_master_is_killed_and_the_minions_fail_over(lab: &Lab) {
-    let [kept, unkept] = on_both(lab, 4, "200");
+    let [kept, unkept] = on_both(lab, 4, TIMEOUT);
     lab.master(MASTER).unwrap().kill().unwrap();
     kept.end().has_returned("minion01");
     is_honest(&unkept.end(), lab);
