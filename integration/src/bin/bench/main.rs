@@ -94,7 +94,7 @@ enum Other {
     /// Measures the relay: how soon jobs get through the other master after a fault, and what it adds to requests and files
     #[command(mut_arg("runs", |runs| {
         runs.default_value("10").value_parser(clap::value_parser!(u32).range(1..=100))
-            .help("How often to cause each fault, and to fetch a large file (five times at most)")
+            .help("How often to cause each fault, and to fetch a large file (seven times at most)")
     }))]
     Relay {
         #[command(flatten)]

@@ -17,11 +17,11 @@ use crate::samples::Samples;
 use crate::stage::MINION;
 
 /// The large file, in MiB. A small one beside it tells what is not its transfer.
-const SIZE: usize = 100;
+const SIZE: usize = 200;
 const SMALL: &str = "small";
 const LARGE: &str = "large";
 /// Each takes seconds.
-const MOST_RUNS: u32 = 5;
+const MOST_RUNS: u32 = 7;
 /// Least throughput, as a part of that without a relay.
 const SHARE: f64 = 0.9;
 
