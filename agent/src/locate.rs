@@ -7,6 +7,7 @@
 mod board;
 mod head_start;
 mod last_seen;
+mod looks;
 mod pauses;
 mod precedence;
 mod question;
@@ -21,8 +22,9 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use looks::Signs;
 pub use pauses::Pauses;
-pub use question::{Question, Signs};
+pub use question::Question;
 
 use crate::config::Config;
 use crate::master::Connection;

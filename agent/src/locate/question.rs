@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proto::message::{Jid, Value};
-use tokio::sync::watch;
+
+use super::Signs;
 
 /// A publication that no minion heard is lost: a minion that has just changed masters missed it. A question may be
 /// published again; this is the first wait, each further one is twice as long.
@@ -85,54 +86,5 @@ impl Question {
             patience: FIRST_REPUBLISH,
             signs: None,
         }
-    }
-}
-
-/// Signs that a return may be with the master now: each of them is a reason to look, and most looks without one are in vain.
-#[derive(Debug, Clone)]
-pub struct Signs(watch::Receiver<u64>);
-
-impl Signs {
-    /// Every change of this number is one.
-    #[must_use]
-    pub const fn of(number: watch::Receiver<u64>) -> Self {
-        Self(number)
-    }
-
-    /// Those that were there before this question mean nothing.
-    pub(super) fn forget(&mut self) {
-        self.0.mark_unchanged();
-    }
-
-    /// Waits for the next one. Dropping the future loses none.
-    pub(super) async fn next(&mut self) {
-        if self.0.changed().await.is_err() {
-            // There will be none.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_sign_counts_once_and_not_for_a_question_after_it() {
-        let (gives, signs) = watch::channel(0_u64);
-        let mut signs = Signs::of(signs);
-        let comes = async |signs: &mut Signs| {
-            let wait = tokio::time::timeout(Duration::from_secs(1), signs.next());
-            wait.await.is_ok()
-        };
-        assert!(!comes(&mut signs).await);
-        gives.send_replace(1);
-        assert!(comes(&mut signs).await);
-        assert!(!comes(&mut signs).await);
-        gives.send_replace(2);
-        signs.forget();
-        assert!(!comes(&mut signs).await);
-        drop(gives);
-        assert!(!comes(&mut signs).await);
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use proto::message::{Command, Jid, MinionId, Published, Returned};
 use proto::net::NetError;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::looks::Looks;
 use super::precedence::Precedence;
-use super::question::Signs;
-use super::{Event, Pauses, Question, Report, Stage};
+use super::{Event, Question, Report, Stage};
 use crate::config::Config;
 use crate::master::{self, Connection, Failure};
 use crate::permission;
@@ -18,8 +18,6 @@ use crate::state::{State, Verdict};
 /// The return itself is a request to the master, which must not come between the next publish and its call:
 /// a turn ends when the return is in, or after this, when it is late or will never come here.
 const TURN: Duration = Duration::from_millis(500);
-/// Looks for one publication because of signs. Where there are more signs than that, they are somebody else's.
-const LOOKS_BY_SIGNS: u32 = 8;
 /// An answer that takes longer is no longer just under way.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -56,7 +54,6 @@ pub(super) async fn ask(
         index,
         connection,
         question,
-        signs: question.signs.clone(),
         waiting: minions,
         jobs: Vec::new(),
         last: Vec::new(),
@@ -74,7 +71,6 @@ struct RoundTrip<'a> {
     index: usize,
     connection: Connection,
     question: &'a Question,
-    signs: Option<Signs>,
     /// The minions that have not answered here.
     waiting: Vec<MinionId>,
     /// What was published, the latest last: a late return to an earlier one is as good a proof.
@@ -124,22 +120,13 @@ impl RoundTrip<'_> {
     async fn until_all_answered(&mut self) -> Result<(), End> {
         let mut patience = self.question.patience;
         while !self.waiting.is_empty() {
+            let mut looks = Looks::begin(self.question.signs.clone());
             self.publish().await?;
             let again = Instant::now() + patience;
             let turn_ends = Instant::now() + TURN;
             patience *= 2;
-            let mut by_signs = 0_u32;
-            let mut pauses = match &self.signs {
-                Some(_) => Pauses::beside_signs(),
-                None => Pauses::new(),
-            };
             while !self.waiting.is_empty() && Instant::now() < again {
-                let due = (Instant::now() + pauses.next()).min(self.deadline);
-                if by_signs < LOOKS_BY_SIGNS && self.is_given_a_sign(due).await {
-                    by_signs = by_signs.saturating_add(1);
-                } else {
-                    sleep_until(due).await;
-                }
+                looks.next(self.deadline).await;
                 self.look().await?;
                 if Instant::now() >= turn_ends {
                     self.connection.end_turn();
@@ -160,14 +147,6 @@ impl RoundTrip<'_> {
         Ok(())
     }
 
-    /// Waits for a sign, not longer than this; whether there was one.
-    async fn is_given_a_sign(&mut self, due: Instant) -> bool {
-        match &mut self.signs {
-            Some(signs) => timeout_at(due, signs.next()).await.is_ok(),
-            None => false,
-        }
-    }
-
     /// Publishes once, when it is our turn at this master.
     async fn publish(&mut self) -> Result<(), End> {
         (self.report)(Event::Stage(Stage::AwaitingTurn));
@@ -181,9 +160,6 @@ impl RoundTrip<'_> {
             self.connection.take_turn(self.deadline).await?;
         }
         (self.report)(Event::Stage(Stage::Publishing));
-        if let Some(signs) = &mut self.signs {
-            signs.forget();
-        }
         let published = Instant::now();
         let command = Command::MinionPub {
             function: self.question.function,

@@ -264,7 +264,7 @@ impl Relay {
     /// How many requests of minions were answered so far, as it grows.
     #[must_use]
     pub fn answered(&self) -> watch::Receiver<u64> {
-        self.requests.answered.subscribe()
+        self.requests.answers()
     }
 
     /// Wakes when a port begins to listen or cannot, and when a task has [failed](Seen::failed). Dropping the future loses nothing.

@@ -6,7 +6,6 @@ use agent::locate::Signs;
 use agent::sidecar::facts::{MasterIndex, RoundTrip, What};
 use agent::sidecar::round_trip::try_once;
 use agent::state::State;
-
 use tokio::sync::watch;
 
 use crate::master::{Answer, JID, Manner, Master};

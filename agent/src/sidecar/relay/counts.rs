@@ -172,7 +172,7 @@ pub(super) struct RequestCounts {
     pub(super) held: Gauge,
     /// Replies that have come and are not yet with their clients.
     pub(super) leaving: Gauge,
-    pub(super) answered: watch::Sender<u64>,
+    answered: watch::Sender<u64>,
     pub(super) resent: Count,
     pub(super) repeated: Count,
     pub(super) cancelled: Count,
@@ -207,6 +207,17 @@ impl RequestCounts {
     #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.under_way.iter().map(Gauge::get).sum()
+    }
+
+    /// One more was answered.
+    pub(super) fn one_answered(&self) {
+        self.answered
+            .send_modify(|answered| *answered = answered.wrapping_add(1));
+    }
+
+    /// How many were answered, as it grows.
+    pub(super) fn answers(&self) -> watch::Receiver<u64> {
+        self.answered.subscribe()
     }
 
     /// Whether nobody waits for a reply that a master owes or has given. Those who wait for a route or a connection may be there.

@@ -167,9 +167,7 @@ impl Client {
                 return Ok(());
             }
         };
-        counts
-            .answered
-            .send_modify(|answered| *answered = answered.wrapping_add(1));
+        counts.one_answered();
         counts.bytes_down.add(reply.payload.len());
         let mut frames = envelope;
         frames.push(reply.payload);
