@@ -12,7 +12,7 @@ use proto::zmtp::{Limits, SocketType};
 use tokio::time::{Instant, timeout};
 
 use crate::config::MasterConfig;
-use crate::traffic::{NotInTime, RunnerTurn, Traffic, Turn};
+use crate::traffic::{NotInTime, RunnerTurn, SignInTurn, Traffic, Turn};
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
 pub type HeldUp = Box<dyn Fn(bool) + Send + Sync>;
@@ -123,6 +123,11 @@ impl Link {
     /// Waits until a runner may be called.
     pub(crate) async fn runner_turn(&self, deadline: Instant) -> Result<RunnerTurn, NotInTime> {
         self.traffic.runner_turn(deadline).await
+    }
+
+    /// Waits until we may sign in.
+    pub(crate) async fn sign_in_turn(&self, deadline: Instant) -> SignInTurn {
+        self.traffic.sign_in_turn(deadline).await
     }
 
     /// Lets others publish.

@@ -18,6 +18,9 @@ use crate::state::{State, Verdict};
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
 pub(crate) const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
 
+/// As many workers as most masters have (`worker_threads`, 5 by default), and some more. Requests are dealt to them in turn.
+const WORKERS: usize = 10;
+
 /// A verified master with an open request connection.
 pub struct Connection {
     config: Arc<Config>,
@@ -48,6 +51,15 @@ pub enum Failure {
         /// By how much a request had to be dated ahead, in seconds.
         ahead: i64,
     },
+    /// Two workers made our session key at the same moment, and each has kept its own.
+    #[error(
+        "some workers of the master have another session key for {id} than it gave us (salt-master makes two when an id signs in \
+         twice at the same moment): restart that salt-master"
+    )]
+    KeysDiffer {
+        /// Who we are.
+        id: MinionId,
+    },
     /// Other processes of this host did not let us publish.
     #[error("signed in, but other saltfo processes of this host kept publishing there")]
     NoTurn,
@@ -70,7 +82,7 @@ impl Failure {
                 ),
             ),
             Self::Reply(error) => (State::from(error), signed_in),
-            Self::Clock { .. } => (State::Refused, true),
+            Self::Clock { .. } | Self::KeysDiffer { .. } => (State::Refused, true),
             Self::NoTurn => (State::Reachable, signed_in),
             Self::Encrypt(_) => (State::Refused, signed_in),
         };
@@ -138,8 +150,8 @@ impl Connection {
 
     /// Sends a command that does no harm when it is asked twice, and gives the verified reply.
     ///
-    /// Keys rotate without notice: a reply that shows it leads to one new sign-in and one repetition, which
-    /// the master has not seen in any form that it could read. What fails then is an error.
+    /// Keys rotate without notice: a reply that shows it leads to one new sign-in. If workers have
+    /// different keys, then one of the next will read it. What fails then is an error.
     ///
     /// # Errors
     /// [`Failure`].
@@ -149,10 +161,13 @@ impl Connection {
             other => return other,
         }
         self.sign_in_again(deadline).await?;
-        match self.ask_at(command, 0, deadline).await {
-            Err(Failure::Reply(ReplyError::BadLoad)) => Err(self.explain_bad_load(deadline).await),
-            other => other,
+        for _ in 0..WORKERS {
+            match self.ask_at(command, 0, deadline).await {
+                Err(Failure::Reply(ReplyError::BadLoad)) => {}
+                other => return other,
+            }
         }
+        Err(self.explain_bad_load(deadline).await)
     }
 
     /// Sends a `minion_pub` in our turn, of a function that may run twice.
@@ -270,6 +285,32 @@ impl Connection {
         Ok(())
     }
 
+    /// Why a request was refused as `bad load` that must not be sent again, as far as harmless ones can tell: signs in anew, and
+    /// asks each worker.
+    pub async fn why_bad_load(&mut self, deadline: Instant) -> Option<Failure> {
+        if let Err(failure) = self.sign_in_again(deadline).await {
+            return Some(failure);
+        }
+        let (mut taken, mut refused) = (false, false);
+        for _ in 0..WORKERS {
+            match self.ask_at(&Command::FileEnvs, 0, deadline).await {
+                Ok(_) => taken = true,
+                Err(Failure::Reply(ReplyError::BadLoad)) => refused = true,
+                Err(_) => return None,
+            }
+            if taken && refused {
+                return Some(self.keys_differ());
+            }
+        }
+        None
+    }
+
+    fn keys_differ(&self) -> Failure {
+        Failure::KeysDiffer {
+            id: self.config.identity.id().clone(),
+        }
+    }
+
     /// `bad load` right after a verified sign-in: with `request_server_ttl` masters refuse old requests, but
     /// take any from the future. So harmless requests tell whether our clock is slow: one dated as it should
     /// be is refused, one dated ahead is taken. `bad load` is signed by nobody, so nothing follows from the
@@ -277,7 +318,7 @@ impl Connection {
     async fn explain_bad_load(&mut self, deadline: Instant) -> Failure {
         for ahead in std::iter::once(0).chain(CLOCK_STEPS) {
             match self.ask_at(&Command::FileEnvs, ahead, deadline).await {
-                Ok(_) if ahead == 0 => break,
+                Ok(_) if ahead == 0 => return self.keys_differ(),
                 Ok(_) => return Failure::Clock { ahead },
                 Err(Failure::Reply(ReplyError::BadLoad)) => {}
                 Err(other) => return other,
@@ -301,6 +342,7 @@ async fn authenticate(
             &mut rand::rng(),
         ))
     };
+    let _turn = link.sign_in_turn(deadline).await;
     let (sign_in, reply) = link.ask(request, Manner::SMALL, deadline).await?;
     Ok(sign_in.finish(&reply, &mut rand::rng())?)
 }

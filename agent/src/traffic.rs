@@ -17,6 +17,9 @@
 //! A runner is another matter: it takes a worker for half a second of computing and more, and as many at once as there
 //! are workers keep the master from its minions, whose returns get lost then. A fourth lock lets one run at a time.
 //!
+//! And sign-ins go one after the other, by a fifth: a master makes the session key of an id when it first meets it, and two workers
+//! that do so at the same moment hold different keys, for a day (`session_key` of `salt/channel/server.py`).
+//!
 //! A process may end while its publish is under way, because the other master was faster. So a publish
 //! leaves its time in the gate's file until the reply is in; who finds a fresh one waits until the call
 //! behind it has been dealt.
@@ -41,6 +44,9 @@ const STUCK: Duration = Duration::from_secs(1);
 /// For how long a small request waits for a publish whose process did not stay for the reply: until its call
 /// has been dealt, most likely. The next publish waits until it can only be stuck.
 const LEFT_BEHIND: Duration = Duration::from_millis(250);
+/// For how long a sign-in waits for the one before it. A master that hangs is not to be queued for, and one that has answered has
+/// made the key.
+const SIGN_IN: Duration = Duration::from_secs(1);
 /// For how long a publish lets small requests go first.
 const COURTESY: Duration = Duration::from_secs(1);
 
@@ -55,6 +61,7 @@ struct Locks {
     /// Shared by the small requests that wait.
     waiting: File,
     runner: File,
+    sign_in: File,
 }
 
 /// A small request under way; dropping it makes room.
@@ -68,6 +75,10 @@ pub(crate) struct Turn(Option<Arc<Locks>>);
 /// A runner under way; dropping it lets the next one run.
 #[derive(Debug)]
 pub(crate) struct RunnerTurn(Option<Arc<Locks>>);
+
+/// A sign-in under way; dropping it lets the next one go.
+#[derive(Debug)]
+pub(crate) struct SignInTurn(Option<Arc<Locks>>);
 
 /// The turn did not come before the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +124,16 @@ impl Traffic {
         };
         lock(deadline, || false, || locks.runner.try_lock()).await?;
         Ok(RunnerTurn(Some(Arc::clone(locks))))
+    }
+
+    /// Waits until no other process of this host signs in, or until the one that does can only be at a master that hangs.
+    pub(crate) async fn sign_in_turn(&self, deadline: Instant) -> SignInTurn {
+        let Some(locks) = &self.0 else {
+            return SignInTurn(None);
+        };
+        let deadline = deadline.min(Instant::now() + SIGN_IN);
+        let taken = lock(deadline, || false, || locks.sign_in.try_lock()).await;
+        SignInTurn(taken.is_ok().then(|| Arc::clone(locks)))
     }
 
     /// Waits for our turn to publish.
@@ -199,6 +220,14 @@ impl Drop for RunnerTurn {
     }
 }
 
+impl Drop for SignInTurn {
+    fn drop(&mut self) {
+        if let Some(locks) = &self.0 {
+            release(&locks.sign_in);
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(locks) = &self.0 {
@@ -259,6 +288,7 @@ impl Locks {
             road: open("road")?,
             waiting: open("waiting")?,
             runner: open("runner")?,
+            sign_in: open("sign-in")?,
         })
     }
 
@@ -366,6 +396,23 @@ mod tests {
         assert!(two.pass(soon()).await.0.is_some());
         drop(held);
         assert!(two.runner_turn(soon()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sign_ins_go_one_after_the_other_but_do_not_queue_for_one_that_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
+        let later = Instant::now() + Duration::from_secs(60);
+        let held = one.sign_in_turn(later).await;
+        assert!(held.0.is_some());
+        let start = Instant::now();
+        assert!(two.sign_in_turn(later).await.0.is_none());
+        assert!((SIGN_IN..SIGN_IN * 2).contains(&start.elapsed()));
+        assert!(two.sign_in_turn(soon()).await.0.is_none());
+        assert!(start.elapsed() < SIGN_IN * 2);
+        assert!(two.pass(soon()).await.0.is_some());
+        drop(held);
+        assert!(two.sign_in_turn(later).await.0.is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::message::{Command, Jid, Mark, MinionId, Published, Value};
 use proto::publication::Signatures;
+use proto::session::ReplyError;
 use tokio::time::{Instant, timeout_at};
 
 use super::job::Job;
@@ -132,6 +133,7 @@ impl Publish<'_> {
                 jid = sight => (timeout_at(Instant::now() + AFTER_SIGHT, answer).await.ok(), Some(jid)),
             }
         };
+        let mut was_bad_load = false;
         let lost = match answer {
             Some(Ok(reply)) => match judge(&reply, config.identity.id(), job) {
                 Judged::Published(jid) => {
@@ -157,7 +159,10 @@ impl Publish<'_> {
                 Judged::Unknown(why) => why,
             },
             Some(Err(Unanswered::Unsent(failure))) => return Sent::Unsent(failure.verdict(true)),
-            Some(Err(Unanswered::Lost(failure))) => failure.to_string(),
+            Some(Err(Unanswered::Lost(failure))) => {
+                was_bad_load = matches!(failure, Failure::Reply(ReplyError::BadLoad));
+                failure.to_string()
+            }
             None => "the reply to the publish is late".to_owned(),
         };
         let seen = match (seen, &mut witness) {
@@ -176,7 +181,15 @@ impl Publish<'_> {
                     connection: Box::new(connection),
                 }
             }
-            None => Sent::Lost { why: lost },
+            None => {
+                let until = Instant::now() + ANSWER;
+                let explained = match was_bad_load {
+                    true => connection.why_bad_load(until).await,
+                    false => None,
+                };
+                let why = explained.map_or(lost, |why| why.to_string());
+                Sent::Lost { why }
+            }
         }
     }
 }

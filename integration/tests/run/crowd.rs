@@ -45,7 +45,10 @@ pub(crate) fn fifty_at_once_run_once_each(lab: &Lab) {
         match output.status.code() {
             Some(0) => {}
             // A master that has too few processors for its workers may stall, and lose the reply.
-            Some(7) => unknown.push(number),
+            Some(7) => {
+                eprintln!("run {number}: {}", String::from_utf8_lossy(&output.stderr));
+                unknown.push(number);
+            }
             _ => panic!("run {number}: {output:?}"),
         }
     }

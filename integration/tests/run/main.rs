@@ -17,6 +17,7 @@ mod lost_reply;
 mod once;
 mod printed;
 mod results;
+mod session_keys;
 mod stopping;
 mod terminal;
 mod words;
@@ -100,6 +101,7 @@ fn crowds() {
         let lab = Lab::builder().version(version).worker_threads(5).build().unwrap();
         crowd::masters_ask_themselves_once(&lab);
         crowd::fifty_at_once_run_once_each(&lab);
+        session_keys::workers_with_different_keys_are_called_that(&lab);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::config::MasterConfig;
 use crate::master::{CLOCK_STEPS, Failure, now};
 use crate::sidecar::facts::Evidence;
 use crate::state::{State, Verdict};
-use crate::traffic::{Pass, Traffic};
+use crate::traffic::{Pass, SignInTurn, Traffic};
 
 /// The cheapest request that there is: see [`Command::FindNoFile`].
 const QUESTION: Command<'static> = Command::FindNoFile;
@@ -44,6 +44,8 @@ pub(super) struct Verifier {
     sign_in: bool,
     /// The generation of the connection over which they were had.
     signed_in_over: Option<u64>,
+    /// The workers of the master have different keys of ours, which has been told.
+    keys_differ: bool,
 }
 
 /// What a request that was asked has led to, if not to a reply that proves the master.
@@ -100,6 +102,7 @@ impl Verifier {
             traffic: None,
             sign_in: false,
             signed_in_over: None,
+            keys_differ: false,
         }
     }
 
@@ -214,7 +217,12 @@ impl Verifier {
                 Err(Asked::Not(error)) if error.calls_for_sign_in() && !signed_in => self.sign_in = true,
                 Err(Asked::Not(ReplyError::BadLoad)) => {
                     self.sign_in = true;
-                    return Err(self.explain_bad_load(&session, connected, &mut waited).await);
+                    self.explain_bad_load(&session, connected, &mut waited).await?;
+                    self.sign_in = false;
+                    return Ok(Evidence::Verified {
+                        after: waited,
+                        signed_in,
+                    });
                 }
                 Err(Asked::Not(error)) => {
                     self.sign_in |= error.calls_for_sign_in();
@@ -262,6 +270,7 @@ impl Verifier {
                 &mut rand::rng(),
             )
         };
+        let _turn = self.sign_in_turn(connected).await?;
         let (sign_in, reply) = self.exchange(|| Ok(make()), connected, waited).await?;
         let session = sign_in
             .finish(&reply, &mut rand::rng())
@@ -274,22 +283,31 @@ impl Verifier {
     }
 
     /// As `Connection::explain_bad_load` in [`crate::master`]: after a verified sign-in it may be our clock.
+    ///
+    /// Or workers with different keys: then one that answers has proved the master all the same.
     async fn explain_bad_load(
         &mut self,
         session: &Session,
         connected: Connected,
         waited: &mut Duration,
-    ) -> Lost {
+    ) -> Result<(), Lost> {
         for ahead in std::iter::once(0).chain(CLOCK_STEPS) {
             match self.ask(session, ahead, connected, waited).await {
-                Ok(()) if ahead == 0 => break,
-                Ok(()) => return Lost::because(&Failure::Clock { ahead }, true),
+                Ok(()) if ahead == 0 => {
+                    if !std::mem::replace(&mut self.keys_differ, true) {
+                        let id = self.shared.config.identity.id().clone();
+                        let master = self.shared.master().map(|master| master.name.as_str());
+                        tracing::warn!(master, "{}", Failure::KeysDiffer { id });
+                    }
+                    return Ok(());
+                }
+                Ok(()) => return Err(Lost::because(&Failure::Clock { ahead }, true)),
                 Err(Asked::Not(ReplyError::BadLoad)) => {}
-                Err(Asked::Not(error)) => return Lost::because(&Failure::Reply(error), true),
-                Err(Asked::Lost(lost)) => return lost,
+                Err(Asked::Not(error)) => return Err(Lost::because(&Failure::Reply(error), true)),
+                Err(Asked::Lost(lost)) => return Err(lost),
             }
         }
-        Lost::because(&Failure::Reply(ReplyError::BadLoad), true)
+        Err(Lost::because(&Failure::Reply(ReplyError::BadLoad), true))
     }
 
     /// One encrypted request, dated `ahead` seconds into the future.
@@ -339,16 +357,21 @@ impl Verifier {
     }
 
     async fn pass(&mut self, peer: SocketAddr) -> Pass {
+        self.traffic_to(peer).pass(Instant::now() + OTHERS_FIRST).await
+    }
+
+    async fn sign_in_turn(&mut self, connected: Connected) -> Result<SignInTurn, Lost> {
+        let peer = connected.peer.ok_or(Lost::Gone)?;
         let deadline = Instant::now() + OTHERS_FIRST;
-        match &self.traffic {
-            Some((of, traffic)) if *of == peer => traffic.pass(deadline).await,
-            _ => {
-                let traffic = Traffic::to(peer);
-                let pass = traffic.pass(deadline).await;
-                self.traffic = Some((peer, traffic));
-                pass
-            }
+        Ok(self.traffic_to(peer).sign_in_turn(deadline).await)
+    }
+
+    fn traffic_to(&mut self, peer: SocketAddr) -> &Traffic {
+        let (of, traffic) = self.traffic.get_or_insert_with(|| (peer, Traffic::to(peer)));
+        if *of != peer {
+            (*of, *traffic) = (peer, Traffic::to(peer));
         }
+        traffic
     }
 }
 
@@ -360,7 +383,10 @@ pub(super) async fn is_genuine(
     peer: SocketAddr,
 ) -> bool {
     let config = &shared.config;
-    let _pass = Traffic::to(peer).pass(Instant::now() + OTHERS_FIRST).await;
+    let traffic = Traffic::to(peer);
+    let others_first = Instant::now() + OTHERS_FIRST;
+    let _turn = traffic.sign_in_turn(others_first).await;
+    let _pass = traffic.pass(others_first).await;
     let (sign_in, request) = SignIn::new(
         &config.identity,
         &master.trust,
