@@ -65,7 +65,10 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
     loop {
         if !pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let mut found = locate::locate_for_job(config, &pending, order.lookup.min(left)).await;
+            let mark = Mark::generate(&mut rand::rng());
+            let follows = !order.refresh_pillar && !order.job.is_the_question();
+            let announced = follows.then_some(&mark);
+            let mut found = locate::locate_for_job(config, &pending, announced, order.lookup.min(left)).await;
             pending.clear();
             if !order.refresh_pillar && order.job.is_the_question() {
                 tell_answers(&mut found.located, report);
@@ -84,6 +87,7 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
                     master,
                     connection: found.connections.remove(&master),
                     minions,
+                    mark: mark.clone(),
                     deadline,
                     report: report.clone(),
                 };
@@ -236,6 +240,8 @@ struct Group {
     /// What the minions were located with, if it is of use.
     connection: Option<Connection>,
     minions: Vec<MinionId>,
+    /// The job is known by it. It was announced with the lookup.
+    mark: Mark,
     deadline: Instant,
     report: UnboundedSender<Event>,
 }
@@ -260,7 +266,7 @@ impl Group {
         let config = Arc::clone(&self.config);
         let master = config.masters.get(self.master)?;
         let connection = self.connection.take();
-        let mark = Mark::generate(&mut rand::rng());
+        let mark = self.mark.clone();
         let about_to = || {
             self.tell(Event::Publishing {
                 master: self.master,

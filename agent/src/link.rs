@@ -12,7 +12,7 @@ use proto::zmtp::{Limits, SocketType};
 use tokio::time::{Instant, timeout};
 
 use crate::config::MasterConfig;
-use crate::traffic::{NotInTime, RunnerTurn, SignInTurn, Traffic, Turn};
+use crate::traffic::{GoingFirst, NotInTime, RunnerTurn, SignInTurn, Traffic, Turn, Urgency};
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
 pub type HeldUp = Box<dyn Fn(bool) + Send + Sync>;
@@ -59,6 +59,9 @@ pub(crate) struct Link {
     held_up: HeldUp,
     /// Held from a publish until its return is in or is late.
     turn: Option<Turn>,
+    urgency: Urgency,
+    /// Held by a link that goes first.
+    _first: Option<GoingFirst>,
     limits: Limits,
 }
 
@@ -78,6 +81,7 @@ impl Link {
     pub(crate) async fn open(
         master: MasterConfig,
         dialled: Dialled,
+        urgency: Urgency,
         held_up: HeldUp,
         deadline: Instant,
     ) -> Result<Self, NetError> {
@@ -85,13 +89,17 @@ impl Link {
         let channel = dialled.handshake(SocketType::Req, limits, deadline).await?;
         let peer = channel.peer_addr()?;
         let requester = Requester::new(channel);
+        let traffic = Traffic::to(peer);
+        let first = (urgency == Urgency::First).then(|| traffic.go_first());
         Ok(Self {
             master,
             requester,
             peer,
-            traffic: Traffic::to(peer),
+            traffic,
             held_up,
             turn: None,
+            urgency,
+            _first: first,
             limits,
         })
     }
@@ -111,7 +119,7 @@ impl Link {
     pub(crate) async fn take_turn(&mut self, deadline: Instant) -> Result<(), NotInTime> {
         // The locks are this process's, not the turn's: an old one must not let go of the new one's.
         self.turn = None;
-        self.turn = Some(self.traffic.turn(deadline).await?);
+        self.turn = Some(self.traffic.turn(self.urgency, deadline).await?);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::message::{Jid, MinionId, Value};
+use proto::message::{Jid, Mark, MinionId, Value};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -153,12 +153,17 @@ impl ForJob {
 }
 
 /// Asks all masters for minions that are to get a job right afterwards, the master through which they answered last a moment before
-/// the others.
-pub(crate) async fn locate_for_job(config: &Arc<Config>, minions: &[MinionId], timeout: Duration) -> ForJob {
+/// the others. `job`: its mark, if it is published next.
+pub(crate) async fn locate_for_job(
+    config: &Arc<Config>,
+    minions: &[MinionId],
+    job: Option<&Mark>,
+    timeout: Duration,
+) -> ForJob {
     let masters: Vec<usize> = (0..config.masters.len()).collect();
     let last_seen = LastSeen::of_this_user(config);
     let precedence = Arc::new(Precedence::new(last_seen, minions, masters.len()));
-    let question = Question::ping();
+    let question = Question::ping().announcing(job);
     let mut lookup = Lookup::begin(config, &masters, &question, minions, timeout, Some(&precedence));
     lookup.until_settled().await;
     let took = lookup.start.elapsed();

@@ -14,6 +14,7 @@ use crate::config::{Config, MasterConfig};
 use crate::link::{self, Link, Manner};
 pub use crate::link::{HeldUp, Unanswered};
 use crate::state::{State, Verdict};
+pub use crate::traffic::Urgency;
 
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
 pub(crate) const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
@@ -100,8 +101,7 @@ pub async fn dial(master: &MasterConfig, deadline: Instant) -> Result<Dialled, F
 }
 
 impl Connection {
-    /// Signs in over a connection that has just been dialled. `held_up` is told when we wait for other
-    /// processes of this host.
+    /// Signs in over a connection that has just been dialled.
     ///
     /// # Errors
     /// [`Failure`]; nothing is kept of a master that is not verified.
@@ -109,10 +109,32 @@ impl Connection {
         config: &Arc<Config>,
         master: &MasterConfig,
         dialled: Dialled,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        Self::sign_in_as(
+            config,
+            master,
+            dialled,
+            Urgency::Usual,
+            Box::new(|_| {}),
+            deadline,
+        )
+        .await
+    }
+
+    /// The same in the `urgency` that we want to publish with. `held_up` is told when we wait for other processes of this host.
+    ///
+    /// # Errors
+    /// [`Failure`]; nothing is kept of a master that is not verified.
+    pub async fn sign_in_as(
+        config: &Arc<Config>,
+        master: &MasterConfig,
+        dialled: Dialled,
+        urgency: Urgency,
         held_up: HeldUp,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let mut link = Link::open(master.clone(), dialled, held_up, deadline).await?;
+        let mut link = Link::open(master.clone(), dialled, urgency, held_up, deadline).await?;
         let session = authenticate(config, master, &mut link, deadline).await?;
         link.trust();
         Ok(Self {

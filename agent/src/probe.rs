@@ -62,7 +62,7 @@ async fn request_port(
     let start = Instant::now();
     let connection = async {
         let dialled = master::dial(master, deadline).await?;
-        Connection::sign_in(config, master, dialled, Box::new(|_| {}), deadline).await
+        Connection::sign_in(config, master, dialled, deadline).await
     };
     let mut connection = match connection.await {
         Ok(connection) => connection,

@@ -14,6 +14,9 @@
 //! Those who wait to publish are many when a crowd begins, and each turn is short: who only wants to look for a return would come too
 //! late. So whoever waits with a small request says so by a third file, and publishes let it go first, for a while.
 //!
+//! A queue of publishes can be long, and a sidecar that moves its minion has to know at once whether it hears. So its round trip goes
+//! first: by a lock of its own, which those who want to publish honour for a while.
+//!
 //! A runner is another matter: it takes a worker for half a second of computing and more, and as many at once as there
 //! are workers keep the master from its minions, whose returns get lost then. A fourth lock lets one run at a time.
 //!
@@ -50,6 +53,19 @@ const SIGN_IN: Duration = Duration::from_secs(1);
 /// For how long a publish lets small requests go first.
 const COURTESY: Duration = Duration::from_secs(1);
 
+/// For how long a publish lets a round trip of the sidecar go first.
+const AFTER_FIRST: Duration = Duration::from_secs(2);
+
+/// Who goes first of those who wait to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Urgency {
+    /// Whoever comes at the right moment.
+    #[default]
+    Usual,
+    /// Whoever has [`Traffic::go_first`].
+    First,
+}
+
 /// The traffic of this host to one master.
 #[derive(Debug, Clone)]
 pub(crate) struct Traffic(Option<Arc<Locks>>);
@@ -62,6 +78,7 @@ struct Locks {
     waiting: File,
     runner: File,
     sign_in: File,
+    first: File,
 }
 
 /// A small request under way; dropping it makes room.
@@ -79,6 +96,10 @@ pub(crate) struct RunnerTurn(Option<Arc<Locks>>);
 /// A sign-in under way; dropping it lets the next one go.
 #[derive(Debug)]
 pub(crate) struct SignInTurn(Option<Arc<Locks>>);
+
+/// Others let us go first; dropping it ends that.
+#[derive(Debug)]
+pub(crate) struct GoingFirst(Option<Arc<Locks>>);
 
 /// The turn did not come before the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,28 +157,21 @@ impl Traffic {
         SignInTurn(taken.is_ok().then(|| Arc::clone(locks)))
     }
 
+    /// From here on those who want to publish let us go first. Where somebody goes first already, we do not.
+    pub(crate) fn go_first(&self) -> GoingFirst {
+        let locks = self.0.as_ref().filter(|locks| locks.first.try_lock().is_ok());
+        GoingFirst(locks.map(Arc::clone))
+    }
+
     /// Waits for our turn to publish.
-    pub(crate) async fn turn(&self, deadline: Instant) -> Result<Turn, NotInTime> {
+    pub(crate) async fn turn(&self, urgency: Urgency, deadline: Instant) -> Result<Turn, NotInTime> {
         let Some(locks) = &self.0 else {
             return Ok(Turn(None));
         };
-        let mut courteous_until = None;
-        let attempt = || {
-            locks.gate.try_lock()?;
-            let until = *courteous_until.get_or_insert_with(|| Instant::now() + COURTESY);
-            match locks.waiting.try_lock() {
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                    release(&locks.gate);
-                    Err(TryLockError::WouldBlock)
-                }
-                Ok(()) => {
-                    release(&locks.waiting);
-                    Ok(())
-                }
-                Err(_) => Ok(()),
-            }
-        };
-        lock(deadline, || false, attempt).await?;
+        match urgency {
+            Urgency::Usual => locks.take_gate_courteously(deadline).await?,
+            Urgency::First => lock(deadline, || false, || locks.gate.try_lock()).await?,
+        }
         // From here on the drop of the turn opens the gate.
         let turn = Turn(Some(Arc::clone(locks)));
         lock(deadline, || false, || locks.road.try_lock()).await?;
@@ -216,6 +230,14 @@ impl Drop for RunnerTurn {
     fn drop(&mut self) {
         if let Some(locks) = &self.0 {
             release(&locks.runner);
+        }
+    }
+}
+
+impl Drop for GoingFirst {
+    fn drop(&mut self) {
+        if let Some(locks) = &self.0 {
+            release(&locks.first);
         }
     }
 }
@@ -289,7 +311,42 @@ impl Locks {
             waiting: open("waiting")?,
             runner: open("runner")?,
             sign_in: open("sign-in")?,
+            first: open("first")?,
         })
+    }
+
+    /// Takes the gate, but lets those go first who say that they wait.
+    async fn take_gate_courteously(&self, deadline: Instant) -> Result<(), NotInTime> {
+        let (mut courteous_until, mut first_until) = (None, None);
+        let attempt = || {
+            match self.first.try_lock_shared() {
+                Err(TryLockError::WouldBlock) => {
+                    let until = *first_until.get_or_insert_with(|| Instant::now() + AFTER_FIRST);
+                    if Instant::now() < until {
+                        return Err(TryLockError::WouldBlock);
+                    }
+                }
+                Err(_) => {}
+                Ok(()) => {
+                    first_until = None;
+                    release(&self.first);
+                }
+            }
+            self.gate.try_lock()?;
+            let until = *courteous_until.get_or_insert_with(|| Instant::now() + COURTESY);
+            match self.waiting.try_lock() {
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    release(&self.gate);
+                    Err(TryLockError::WouldBlock)
+                }
+                Ok(()) => {
+                    release(&self.waiting);
+                    Ok(())
+                }
+                Err(_) => Ok(()),
+            }
+        };
+        lock(deadline, || false, attempt).await
     }
 
     /// How long ago a publish began that has no reply.
@@ -380,11 +437,16 @@ mod tests {
     async fn one_publish_at_a_time_per_master() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
-        let held = one.turn(soon()).await.unwrap();
-        assert_eq!(two.turn(soon()).await.unwrap_err(), NotInTime);
-        assert!(traffic(folder.path(), 2).turn(soon()).await.is_ok());
+        let held = one.turn(Urgency::Usual, soon()).await.unwrap();
+        assert_eq!(two.turn(Urgency::Usual, soon()).await.unwrap_err(), NotInTime);
+        assert!(
+            traffic(folder.path(), 2)
+                .turn(Urgency::Usual, soon())
+                .await
+                .is_ok()
+        );
         drop(held);
-        assert!(two.turn(soon()).await.is_ok());
+        assert!(two.turn(Urgency::Usual, soon()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -425,9 +487,9 @@ mod tests {
         );
         let (pass, other) = (one.pass(soon()).await, two.pass(soon()).await);
         assert!(pass.0.is_some() && other.0.is_some());
-        assert_eq!(three.turn(soon()).await.unwrap_err(), NotInTime);
+        assert_eq!(three.turn(Urgency::Usual, soon()).await.unwrap_err(), NotInTime);
         drop((pass, other));
-        assert!(three.turn(soon()).await.is_ok());
+        assert!(three.turn(Urgency::Usual, soon()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -440,7 +502,7 @@ mod tests {
         );
         let pass = one.pass(soon()).await;
         let later = Instant::now() + Duration::from_secs(60);
-        let waiting = tokio::spawn(async move { two.turn(later).await });
+        let waiting = tokio::spawn(async move { two.turn(Urgency::Usual, later).await });
         tokio::time::sleep(Duration::from_millis(100)).await;
         let stopped = tokio::time::timeout(Duration::from_millis(500), three.pass(later)).await;
         assert!(stopped.is_err());
@@ -452,12 +514,15 @@ mod tests {
     async fn a_small_request_that_waits_comes_before_all_publishes_that_wait() {
         let folder = tempfile::tempdir().unwrap();
         let later = Instant::now() + Duration::from_secs(60);
-        let held = traffic(folder.path(), 1).turn(later).await.unwrap();
+        let held = traffic(folder.path(), 1)
+            .turn(Urgency::Usual, later)
+            .await
+            .unwrap();
         let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
         for _ in 0..5 {
             let (traffic, told) = (traffic(folder.path(), 1), told.clone());
             tokio::spawn(async move {
-                let _turn = traffic.turn(later).await.unwrap();
+                let _turn = traffic.turn(Urgency::Usual, later).await.unwrap();
                 told.send("publish").unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             });
@@ -478,11 +543,56 @@ mod tests {
         assert_eq!(seen.len(), 6);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_first_comes_before_all_publishes_that_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let later = Instant::now() + Duration::from_secs(60);
+        let held = traffic(folder.path(), 1)
+            .turn(Urgency::Usual, later)
+            .await
+            .unwrap();
+        let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for urgency in [Urgency::Usual, Urgency::Usual, Urgency::First, Urgency::Usual] {
+            let (traffic, told) = (traffic(folder.path(), 1), told.clone());
+            tokio::spawn(async move {
+                let _first = (urgency == Urgency::First).then(|| traffic.go_first());
+                let _turn = traffic.turn(urgency, later).await.unwrap();
+                told.send(urgency).unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            });
+        }
+        drop(told);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(held);
+        let mut seen = Vec::new();
+        while let Some(who) = order.recv().await {
+            seen.push(who);
+        }
+        assert_eq!(seen.first(), Some(&Urgency::First), "{seen:?}");
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_who_goes_first_and_does_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
+        let later = Instant::now() + Duration::from_secs(60);
+        let first = one.go_first();
+        assert!(first.0.is_some() && two.go_first().0.is_none());
+        let start = Instant::now();
+        assert!(two.pass(later).await.0.is_some());
+        assert!(start.elapsed() < AFTER_FIRST);
+        drop(two.turn(Urgency::Usual, later).await.unwrap());
+        assert!((AFTER_FIRST..AFTER_FIRST * 2).contains(&start.elapsed()));
+        drop(first);
+        assert!(two.go_first().0.is_some());
+    }
+
     #[tokio::test]
     async fn a_small_request_waits_for_a_publish_but_not_for_a_stuck_one() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
-        let turn = one.turn(soon()).await.unwrap();
+        let turn = one.turn(Urgency::Usual, soon()).await.unwrap();
         let later = Instant::now() + Duration::from_secs(60);
         // Between the reply and the return, however long that takes.
         assert!(tokio::time::timeout(STUCK * 2, two.pass(later)).await.is_err());
@@ -497,17 +607,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let later = || Instant::now() + Duration::from_secs(60);
         let (one, two) = (traffic(folder.path(), 1), traffic(folder.path(), 1));
-        let turn = one.turn(later()).await.unwrap();
+        let turn = one.turn(Urgency::Usual, later()).await.unwrap();
         turn.begin();
         turn.end();
         drop(turn);
         let age = || two.0.as_ref().unwrap().publish_age();
         assert_eq!(age(), None);
-        let turn = one.turn(later()).await.unwrap();
+        let turn = one.turn(Urgency::Usual, later()).await.unwrap();
         turn.begin();
         drop(turn);
         assert!(age().is_some());
-        drop(two.turn(later()).await.unwrap());
+        drop(two.turn(Urgency::Usual, later()).await.unwrap());
         assert!(age().unwrap() >= STUCK);
     }
 

@@ -214,5 +214,5 @@ pub(super) async fn connect(
 ) -> Result<Connection, Failure> {
     let master = config.masters.get(master).ok_or(Failure::NoTurn)?;
     let dialled = master::dial(master, deadline).await?;
-    Connection::sign_in(config, master, dialled, Box::new(|_| {}), deadline).await
+    Connection::sign_in(config, master, dialled, deadline).await
 }

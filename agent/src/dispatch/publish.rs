@@ -81,7 +81,7 @@ impl Publish<'_> {
                 return Ok(connection);
             }
             let dialled = master::dial(master, signed_in).await?;
-            Connection::sign_in(config, master, dialled, Box::new(|_| {}), signed_in).await
+            Connection::sign_in(config, master, dialled, signed_in).await
         };
         let (connection, mut witness) = tokio::join!(connection, Witness::call(master, signed_in));
         let mut connection = match connection {
@@ -109,6 +109,7 @@ impl Publish<'_> {
             arguments: &job.arguments,
             minions,
             mark: Some(mark),
+            announces: None,
         };
         let deadline = deadline.min(Instant::now() + LONGEST_REPLY);
         about_to();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use proto::message::{Jid, Value};
+use proto::message::{Jid, Mark, Value};
 
 use super::Signs;
+use crate::traffic::Urgency;
 
 /// A publication that no minion heard is lost: a minion that has just changed masters missed it. A question may be
 /// published again; this is the first wait, each further one is twice as long.
@@ -18,6 +19,9 @@ pub struct Question {
     pub(super) arguments: Vec<Value>,
     pub(super) patience: Duration,
     pub(super) signs: Option<Signs>,
+    pub(super) urgency: Urgency,
+    /// The job that follows.
+    pub(super) announces: Option<Mark>,
 }
 
 impl Question {
@@ -74,6 +78,20 @@ impl Question {
         self
     }
 
+    /// Tells the sidecars behind whose relays the minions are that this job follows.
+    #[must_use]
+    pub fn announcing(mut self, job: Option<&Mark>) -> Self {
+        self.announces = job.cloned();
+        self
+    }
+
+    /// Asks before all others of this host who wait to publish.
+    #[must_use]
+    pub fn first(mut self) -> Self {
+        self.urgency = Urgency::First;
+        self
+    }
+
     /// Whether it is this function with these arguments.
     pub(crate) fn is(&self, function: &str, arguments: &[Value]) -> bool {
         self.function == function && self.arguments == arguments
@@ -85,6 +103,8 @@ impl Question {
             arguments,
             patience: FIRST_REPUBLISH,
             signs: None,
+            urgency: Urgency::default(),
+            announces: None,
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn ask(
     let connection = async {
         let dialled = master::dial(master, deadline).await?;
         report(Event::Stage(Stage::SigningIn));
-        Connection::sign_in(config, master, dialled, held_up, deadline).await
+        Connection::sign_in_as(config, master, dialled, question.urgency, held_up, deadline).await
     };
     let connection = match connection.await {
         Ok(connection) => connection,
@@ -166,6 +166,7 @@ impl RoundTrip<'_> {
             arguments: &self.question.arguments,
             minions: &self.waiting,
             mark: None,
+            announces: self.question.announces.as_ref(),
         };
         let reply = self
             .connection

@@ -62,12 +62,14 @@
 //!
 //! Who dispatches is led to a master by a `test.ping` just before. So a planned move waits until 120 ms after the last one of the old master
 //! that was handed out, and hands out none meanwhile: nobody is led to a master that the minion leaves, and the job of one who has just been
-//! led there still arrives. Mostly there was none, and it is made at once. A planned move of a minion that jobs reached is taken back if it does not answer through
+//! led there still arrives. saltfo says with its `test.ping` which job follows: that one is waited for until it is there, for 2 s at most, and
+//! for none after that. Mostly there was none, and it is made at once. A planned move of a minion that jobs reached is taken back if it does not answer through
 //! the new master within 12 s, and for 5 minutes after that, as after an order, nothing is moved without an order or a fault.
 //! After a fault the round trip through the new master is due within 2 s, spread, as all minions of the old one ask then; jobs do not wait
 //! for it.
 
 mod election;
+mod led;
 mod line;
 mod master;
 mod minion;
@@ -99,6 +101,7 @@ use super::facts::{Fact, MasterIndex, What};
 use super::relay::Seen;
 use super::report::Report;
 use super::settings::Settings;
+use super::watch::Errand;
 
 /// All that is known, and what follows from it.
 #[derive(Debug)]
@@ -331,10 +334,10 @@ impl Policy {
         &self.readiness
     }
 
-    /// Whether the relay hands out a publication of this master to the minion, now; `is_ping`: it is a `test.ping`.
+    /// Whether the relay hands out a publication of this master to the minion, now.
     #[must_use]
-    pub fn hands_out(&mut self, master: MasterIndex, is_ping: bool, now: Instant) -> bool {
-        self.election.hands_out(master, is_ping, now)
+    pub fn hands_out(&mut self, master: MasterIndex, errand: &Errand, now: Instant) -> bool {
+        self.election.hands_out(master, errand, now)
     }
 
     /// The operator wants the minion on this master, or on any other than now.

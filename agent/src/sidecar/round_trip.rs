@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// answered.
 pub async fn try_once(config: &Arc<Config>, through: MasterIndex, signs: Option<Signs>) -> Fact {
     let minion = config.identity.id().clone();
-    let question = Question::ping().heeding(signs);
+    let question = Question::ping().heeding(signs).first();
     let located = locate::ask(config, &[through.0], &question, &[minion], PATIENCE).await;
     let not_permitted = permission::to_publish(config.identity.id(), "test.ping");
     Fact {

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use proto::message::Mark;
 use proto::session::Session;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -62,8 +63,17 @@ pub struct Intervals {
 pub struct Genuine {
     /// As it came.
     pub frames: Arc<Vec<Vec<u8>>>,
-    /// Whether it is a `test.ping`.
-    pub is_ping: bool,
+    /// What it is for.
+    pub errand: Errand,
+}
+
+/// What a publication is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Errand {
+    /// A `test.ping`: somebody looks for the minion, perhaps to dispatch the job of this mark next.
+    Lookup(Option<Mark>),
+    /// Anything else, with its mark.
+    Job(Option<Mark>),
 }
 
 /// Where what a watch learns goes to.

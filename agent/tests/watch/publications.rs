@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent::sidecar::facts::{Evidence, Line};
+use agent::sidecar::watch::Errand;
 use agent::state::State;
 
 use crate::client::keys;
@@ -64,7 +65,8 @@ async fn genuine_publications_are_told_from_every_kind_of_forgery() {
     let handed_out: Vec<_> = std::iter::from_fn(|| watched.handed_out.try_recv().ok()).collect();
     assert_eq!(handed_out.len(), 2);
     assert_eq!(*handed_out[0].frames, [first]);
-    assert!(handed_out[0].is_ping && !handed_out[1].is_ping);
+    assert_eq!(handed_out[0].errand, Errand::Lookup(None));
+    assert_eq!(handed_out[1].errand, Errand::Job(None));
     // A master that filters sends no other minion's.
     assert!(master.subscriptions().iter().all(|prefix| !prefix.is_empty()));
     assert!(master.subscriptions().contains(&b"broadcast".to_vec()));

@@ -48,7 +48,7 @@ struct Wire {
 impl Wire {
     async fn open(config: &Arc<Config>, master: &MasterConfig) -> anyhow::Result<Self> {
         let dialled = dial(master, soon()).await?;
-        let connection = Connection::sign_in(config, master, dialled, Box::new(|_| {}), soon()).await?;
+        let connection = Connection::sign_in(config, master, dialled, soon()).await?;
         let port = connection.publish_port().unwrap_or(master.publish_port);
         let address = master.address.as_str();
         let mut subscriber =

@@ -24,6 +24,7 @@ mod network;
 mod once;
 mod releases;
 mod reload;
+mod stream;
 mod table;
 mod traffic;
 
@@ -82,7 +83,8 @@ fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
         faults::to_and_fro(&mut relay, &mut table);
         faults::a_master_that_restarts_is_left_and_stays_left(&mut relay, &mut table);
         jobs::a_state_that_runs_across_a_switch_returns_to_the_other_master(&mut relay);
-        jobs::none_of_many_dispatches_runs_twice(&mut relay);
+        stream::a_planned_move_under_a_stream_of_jobs_loses_none(&mut relay);
+        stream::a_master_that_dies_under_a_stream_of_jobs_loses_none(&mut relay);
         faults::both_masters_may_be_gone_for_long(&mut relay);
         faults::an_impostor_is_not_elected_even_when_there_is_nobody_else(&mut relay, &mut table);
         edges::a_minion_without_its_relay_is_found_out(&mut relay);

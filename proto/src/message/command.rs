@@ -31,6 +31,8 @@ pub enum Command<'a> {
         minions: &'a [MinionId],
         /// What this one publication is known by, should the reply with its jid be lost.
         mark: Option<&'a Mark>,
+        /// The job that this one is the lookup for.
+        announces: Option<&'a Mark>,
     },
     /// `minion_runner`: run a runner on the master, if its `peer_run:` allows it, and wait for its result.
     MinionRunner {
@@ -66,6 +68,7 @@ impl Command<'_> {
                 arguments,
                 minions,
                 mark,
+                announces,
             } => vec![
                 ("cmd", Value::text("minion_pub")),
                 ("fun", Value::text(*function)),
@@ -77,6 +80,7 @@ impl Command<'_> {
                             .iter()
                             .map(MinionId::as_str)
                             .chain(mark.map(Mark::as_str))
+                            .chain(announces.map(Mark::announcement).as_deref())
                             .map(Value::text)
                             .collect(),
                     ),
@@ -240,12 +244,13 @@ mod tests {
     fn a_mark_is_one_more_target() {
         let minion = MinionId::parse("minion01").unwrap();
         let mark = Mark::generate(&mut rand::rng());
-        let target = |mark| {
+        let target = |mark, announces| {
             let command = Command::MinionPub {
                 function: "test.ping",
                 arguments: &[],
                 minions: std::slice::from_ref(&minion),
                 mark,
+                announces,
             };
             let fields = command.fields();
             fields
@@ -254,10 +259,36 @@ mod tests {
                 .map(|(_, value)| value)
         };
         let minion01 = Value::text("minion01");
-        assert_eq!(target(None), Some(Value::Array(vec![minion01.clone()])));
+        assert_eq!(target(None, None), Some(Value::Array(vec![minion01.clone()])));
         let both = Value::Array(vec![minion01, Value::text(mark.as_str())]);
         assert!(mark.is_in(&both));
-        assert_eq!(target(Some(&mark)), Some(both));
+        assert_eq!(target(Some(&mark), None), Some(both));
+    }
+
+    #[test]
+    fn a_lookup_announces_the_mark_of_its_job_and_does_not_bear_it() {
+        let minion = MinionId::parse("minion01").unwrap();
+        let mark = Mark::generate(&mut rand::rng());
+        let targets = |mark, announces| {
+            let command = Command::MinionPub {
+                function: "test.ping",
+                arguments: &[],
+                minions: std::slice::from_ref(&minion),
+                mark,
+                announces,
+            };
+            let mut fields = command.fields().into_iter();
+            fields.find(|(name, _)| *name == "tgt").unwrap().1
+        };
+        let lookup = targets(None, Some(&mark));
+        assert_eq!(Mark::announced_by(&lookup), Some(mark.clone()));
+        assert_eq!(Mark::first_of(&lookup), None);
+        assert!(!mark.is_in(&lookup));
+        let job = targets(Some(&mark), None);
+        assert_eq!(Mark::first_of(&job), Some(mark));
+        assert_eq!(Mark::announced_by(&job), None);
+        // A glob is no list.
+        assert_eq!(Mark::first_of(&Value::text("saltfo:*")), None);
     }
 
     #[test]

@@ -11,6 +11,11 @@ use rand::CryptoRng;
 
 use super::{Nonce, Value};
 
+/// Before the digits of a mark.
+const MARK: &str = "saltfo:";
+/// The same, of what says that it is about to come.
+const NEXT: &str = "saltfo-next:";
+
 /// A target that is no minion: `saltfo:` and 32 random digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mark(String);
@@ -19,7 +24,31 @@ impl Mark {
     /// Makes a fresh one.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let digits = Nonce::generate(rng);
-        Self(format!("saltfo:{}", String::from_utf8_lossy(digits.as_bytes())))
+        Self(format!("{MARK}{}", String::from_utf8_lossy(digits.as_bytes())))
+    }
+
+    /// The first one among these targets.
+    #[must_use]
+    pub fn first_of(targets: &Value) -> Option<Self> {
+        let mut targets = targets.as_array()?.iter().filter_map(Value::as_text);
+        targets
+            .find(|target| target.starts_with(MARK))
+            .map(|target| Self(target.to_owned()))
+    }
+
+    /// The mark of a job that is about to come, as the targets of its lookup say.
+    #[must_use]
+    pub fn announced_by(targets: &Value) -> Option<Self> {
+        let mut targets = targets.as_array()?.iter().filter_map(Value::as_text);
+        let digits = targets.find_map(|target| target.strip_prefix(NEXT))?;
+        Some(Self(format!("{MARK}{digits}")))
+    }
+
+    /// A target that says that the job of this mark is about to come. It is no minion either.
+    #[must_use]
+    pub fn announcement(&self) -> String {
+        let digits = self.0.strip_prefix(MARK).unwrap_or_default();
+        format!("{NEXT}{digits}")
     }
 
     /// As it stands among the targets.

@@ -143,6 +143,7 @@ fn a_publish_has_every_field_that_a_master_requires() {
         arguments: &[],
         minions: &minions,
         mark: None,
+        announces: None,
     };
     let (_, request) = session(&keys, key.as_str())
         .request(&command, 0, &mut rand::rng())

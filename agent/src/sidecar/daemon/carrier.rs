@@ -190,7 +190,7 @@ impl Carrier {
     /// Hands out what a master has published, if policy lets it through.
     pub(super) fn carry(&self, master: MasterIndex, publication: Genuine, policy: &mut Policy) {
         let Some(running) = &self.running else { return };
-        if !policy.hands_out(master, publication.is_ping, Instant::now()) {
+        if !policy.hands_out(master, &publication.errand, Instant::now()) {
             return;
         }
         let Some(master) = running.place(master) else {

@@ -301,8 +301,7 @@ async fn fire(config: Arc<Config>, index: usize, change: Change) {
     };
     let sent: Result<(), Failure> = async {
         let dialled = master::dial(master, deadline).await?;
-        let mut connection =
-            Connection::sign_in(&config, master, dialled, Box::new(|_| {}), deadline).await?;
+        let mut connection = Connection::sign_in(&config, master, dialled, deadline).await?;
         let data = change.data();
         connection.ask(&Change::command(&data), deadline).await?;
         Ok(())

@@ -11,11 +11,13 @@ use rand::seq::IteratorRandom as _;
 use tokio::time::Instant;
 
 use super::Decision;
+use super::led::Led;
 use super::master::Master;
 use super::minion::{ActiveProof, Minion, Readiness};
 use super::standing::Standing;
 use crate::sidecar::facts::MasterIndex;
 use crate::sidecar::settings::{self, Mode, Settings};
+use crate::sidecar::watch::Errand;
 
 pub use orders::{MoveError, Moved};
 
@@ -27,8 +29,6 @@ const HOLD_DOWN: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(300);
 /// How long the minion may take to answer through the master that it was moved to.
 const PROOF: Duration = Duration::from_secs(12);
-/// Whoever was led to a master by a `test.ping` gets his job through by then. A planned move waits for the last one.
-const CLOSING: Duration = Duration::from_millis(120);
 
 /// The elected master, and how it came to be.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub(in crate::sidecar) struct Election {
     preferred: Option<(MasterIndex, Instant)>,
     /// A planned move that is about to be made.
     closing: Option<Closing>,
-    /// When the last `test.ping` of the elected master was handed out.
-    led: Option<Instant>,
+    /// By the elected master.
+    led: Led,
     /// No move of our own before this.
     rests_until: Instant,
     random: StdRng,
@@ -59,7 +59,7 @@ pub(in crate::sidecar) struct Election {
 #[derive(Debug)]
 struct Closing {
     to: MasterIndex,
-    at: Instant,
+    since: Instant,
     why: String,
 }
 
@@ -107,7 +107,7 @@ impl Election {
             remembered: None,
             preferred: None,
             closing: None,
-            led: None,
+            led: Led::default(),
             rests_until: now,
             random: StdRng::seed_from_u64(seed),
         }
@@ -193,7 +193,7 @@ impl Election {
             self.why = format!("a move was given up: {}", trouble(masters, closing.to));
             return None;
         }
-        if now < closing.at {
+        if now < self.closes_at(&closing) {
             self.closing = Some(closing);
             return None;
         }
@@ -229,24 +229,25 @@ impl Election {
         Some((to, "the preferred master is up again"))
     }
 
-    /// Whether the relay hands out a publication of this master. While a move is about to be made a `test.ping` is not: nobody is led
+    /// Whether the relay hands out a publication of this master. While a move is about to be made a lookup is not: nobody is led
     /// to a master that the minion is about to leave. Who asked asks again, and finds it where it is then.
-    pub(super) fn hands_out(&mut self, master: MasterIndex, is_ping: bool, now: Instant) -> bool {
-        if self.elected != Some(master) || (is_ping && self.closing.is_some()) {
+    pub(super) fn hands_out(&mut self, master: MasterIndex, errand: &Errand, now: Instant) -> bool {
+        let is_lookup = matches!(errand, Errand::Lookup(_));
+        if self.elected != Some(master) || (is_lookup && self.closing.is_some()) {
             return false;
         }
-        if is_ping {
-            self.led = Some(now);
-        }
+        self.led.handed_out(errand, now);
         true
     }
 
     fn close(&mut self, to: MasterIndex, why: String, now: Instant) {
-        self.closing = Some(Closing {
-            to,
-            at: self.led.map_or(now, |led| now.max(led + CLOSING)),
-            why,
-        });
+        self.closing = Some(Closing { to, since: now, why });
+    }
+
+    /// When a move may be made: nobody is on the way to the old master any more.
+    fn closes_at(&self, closing: &Closing) -> Instant {
+        let through = self.led.are_through();
+        through.map_or(closing.since, |through| through.max(closing.since))
     }
 
     fn switch(
@@ -266,7 +267,8 @@ impl Election {
         self.elected = Some(to);
         self.since = now;
         self.why.clone_from(&why);
-        (self.preferred, self.led) = (None, None);
+        self.preferred = None;
+        self.led = Led::default();
         self.switches = self.switches.saturating_add(1);
         self.last = Some(Switch {
             at: now,
@@ -374,7 +376,7 @@ impl Election {
         let proof = self.last.as_ref().map(|last| last.at + PROOF);
         [
             first,
-            self.closing.as_ref().map(|closing| closing.at),
+            self.closing.as_ref().map(|closing| self.closes_at(closing)),
             self.preferred.map(|(_, since)| since + HOLD_DOWN),
             proof,
             Some(self.rests_until),
@@ -409,7 +411,8 @@ impl Election {
             })
         });
         self.remembered = self.remembered.and_then(new);
-        (self.closing, self.preferred, self.led) = (None, None, None);
+        (self.closing, self.preferred) = (None, None);
+        self.led = Led::default();
     }
 }
 

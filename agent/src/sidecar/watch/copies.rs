@@ -47,7 +47,7 @@ impl Copies {
         self.topics.push(topic.clone());
         Some(Genuine {
             frames: Arc::new(frames.to_vec()),
-            is_ping: last.is_ping,
+            errand: last.errand.clone(),
         })
     }
 }
@@ -55,6 +55,7 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sidecar::watch::Errand;
 
     fn frames(topic: &str, payload: &[u8]) -> Vec<Vec<u8>> {
         vec![topic.as_bytes().to_vec(), payload.to_vec()]
@@ -64,7 +65,7 @@ mod tests {
         let mut copies = Copies::default();
         copies.note(&Genuine {
             frames: Arc::new(frames(topic, payload)),
-            is_ping: true,
+            errand: Errand::Lookup(None),
         });
         copies
     }
@@ -75,7 +76,10 @@ mod tests {
         let mut copies = noted(&one, b"job");
         assert!(copies.another(&frames(&one, b"job")).is_none());
         let copy = copies.another(&frames(&two, b"job")).unwrap();
-        assert_eq!((&*copy.frames, copy.is_ping), (&frames(&two, b"job"), true));
+        assert_eq!(
+            (&*copy.frames, copy.errand),
+            (&frames(&two, b"job"), Errand::Lookup(None))
+        );
         assert!(copies.another(&frames(&two, b"job")).is_none());
     }
 

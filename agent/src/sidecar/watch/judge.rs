@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::message::Value;
+use proto::message::{Mark, Value};
 use proto::publication::{Publication, PublicationError, Publications, Signatures};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::bucket::Bucket;
 use super::copies::Copies;
 use super::teller::Teller;
-use super::{Genuine, Shared};
+use super::{Errand, Genuine, Shared};
 use crate::sidecar::facts::Evidence;
 use crate::state::{State, Verdict};
 
@@ -127,9 +127,14 @@ impl Judge {
             return;
         }
         let function = publication.load.get("fun").and_then(Value::as_bytes);
+        let targets = publication.load.get("tgt");
+        let errand = match function {
+            Some(b"test.ping") => Errand::Lookup(targets.and_then(Mark::announced_by)),
+            _ => Errand::Job(targets.and_then(Mark::first_of)),
+        };
         let genuine = Genuine {
             frames: Arc::new(frames),
-            is_ping: function == Some(b"test.ping"),
+            errand,
         };
         self.copies.note(&genuine);
         self.hand_out(genuine);

@@ -93,6 +93,7 @@ impl Warm {
             arguments: &[],
             minions: std::slice::from_ref(&minion),
             mark: None,
+            announces: None,
         };
         match Published::from_value(&self.request(&command, deadline).await?) {
             Published::Job(job) => Ok(job.jid),

@@ -2,11 +2,14 @@
 
 use std::time::SystemTime;
 
+use proto::message::Mark;
+
 use super::super::{Decision, MoveError, Moved};
 use super::{Course, ONE, TWO, local};
 use crate::sidecar::control::Outcome;
 use crate::sidecar::facts::{Local, MasterIndex, RoundTrip, What};
 use crate::sidecar::settings::{Election, Mode, Settings};
+use crate::sidecar::watch::Errand;
 
 impl Course {
     /// A relay over two masters that are up; jobs reach the minion through the first.
@@ -67,9 +70,19 @@ impl Course {
         self.tell(decisions);
     }
 
+    /// A `test.ping` of somebody who does not say what follows, or a job.
     fn hands_out(&mut self, master: MasterIndex, is_ping: bool) -> bool {
+        let errand = if is_ping {
+            Errand::Lookup(None)
+        } else {
+            Errand::Job(None)
+        };
+        self.hands(master, &errand)
+    }
+
+    fn hands(&mut self, master: MasterIndex, errand: &Errand) -> bool {
         let now = self.at();
-        self.policy.hands_out(master, is_ping, now)
+        self.policy.hands_out(master, errand, now)
     }
 
     fn last_result(&self) -> String {
@@ -242,6 +255,32 @@ fn an_order_moves_the_minion_and_lets_nobody_be_led_to_the_old_master_meanwhile(
     // What was ordered is not undone by a preference.
     course.relayed_well(200_000, &[]);
     assert_eq!(course.policy.elected(), Some(TWO));
+}
+
+#[test]
+fn a_move_waits_for_the_jobs_that_were_announced_and_for_no_other() {
+    for comes in [true, false] {
+        let mut course = Course::relay(Election::Sticky);
+        let [one, two] = [(); 2].map(|()| Mark::generate(&mut rand::rng()));
+        assert!(course.hands(ONE, &Errand::Lookup(Some(one.clone()))));
+        assert!(course.hands(ONE, &Errand::Lookup(Some(two.clone()))));
+        assert!(course.hands(ONE, &Errand::Job(Some(two))));
+        course.pass(700);
+        course.move_to(None);
+        course.pass(600);
+        assert_eq!(course.policy.elected(), Some(ONE));
+        if comes {
+            assert!(course.hands(ONE, &Errand::Job(None)));
+            assert!(course.hands(ONE, &Errand::Job(Some(one))));
+            course.pass(1);
+        } else {
+            // Whoever it was is gone.
+            course.pass(699);
+            assert_eq!(course.policy.elected(), Some(ONE));
+            course.pass(1);
+        }
+        assert_eq!(course.policy.elected(), Some(TWO));
+    }
 }
 
 #[test]
