@@ -62,7 +62,7 @@ pub enum Urgency {
     /// Whoever comes at the right moment.
     #[default]
     Usual,
-    /// Whoever has [`Traffic::go_first`].
+    /// Whoever has said that he goes first.
     First,
 }
 

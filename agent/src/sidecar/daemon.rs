@@ -299,7 +299,11 @@ impl Daemon {
                     News::Fact(fact) => self.learned(&fact),
                     News::Publication(master, publication) => {
                         self.carrier.carry(master, publication, &mut self.policy);
-                        continue;
+                        // It may be the one that a move has waited for.
+                        match self.policy.tick(Instant::now()) {
+                            decisions if decisions.is_empty() => continue,
+                            decisions => decisions,
+                        }
                     }
                 },
                 Some(ended) = self.round_trips.join_next() => match ended {

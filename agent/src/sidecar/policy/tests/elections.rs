@@ -82,7 +82,10 @@ impl Course {
 
     fn hands(&mut self, master: MasterIndex, errand: &Errand) -> bool {
         let now = self.at();
-        self.policy.hands_out(master, errand, now)
+        let hands_out = self.policy.hands_out(master, errand, now);
+        let decisions = self.policy.tick(now);
+        self.tell(decisions);
+        hands_out
     }
 
     fn last_result(&self) -> String {
@@ -272,7 +275,6 @@ fn a_move_waits_for_the_jobs_that_were_announced_and_for_no_other() {
         if comes {
             assert!(course.hands(ONE, &Errand::Job(None)));
             assert!(course.hands(ONE, &Errand::Job(Some(one))));
-            course.pass(1);
         } else {
             // Whoever it was is gone.
             course.pass(699);
