@@ -285,12 +285,13 @@ fn client_of(master: &FakeMaster) -> Client {
 
 #[test]
 fn a_master_that_refuses_every_request_is_signed_in_to_twice_and_no_more() {
-    for lie in [(|_| bad_load()) as Lie, Ask::seal_with_another_key] {
+    // Another worker may read what one refuses; a reply under another key comes from a worker that has read it.
+    for (lie, tries) in [((|_| bad_load()) as Lie, 11), (Ask::seal_with_another_key, 2)] {
         let master = FakeMaster::start(2, Script::answering(move |ask| Reply::Bytes(lie(ask))));
         let client = client_of(&master);
         assert_ne!(Saltfo::lookup(&client.config(), 2.0).run().code(), 0);
         assert_eq!(master.sign_ins(), 2);
-        assert_eq!(master.count("minion_pub"), 2);
+        assert_eq!(master.count("minion_pub"), tries);
         assert_eq!(master.count("pub_ret"), 0);
     }
 }
