@@ -124,7 +124,7 @@ impl Relay {
     /// Starts to listen, without a route as yet. A master's number is its place: first that of its way, see [`Relay::replace`]. Must be
     /// called on a tokio runtime.
     ///
-    /// `publications` are those of all masters; only the elected one's are carried. `topics` grow by what minions subscribe to.
+    /// `publications` are those that may be handed out; of a master that was abandoned meanwhile they are not carried. `topics` grow by what minions subscribe to.
     #[must_use]
     pub fn start(
         settings: &RelaySettings,

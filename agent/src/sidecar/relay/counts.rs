@@ -80,7 +80,7 @@ pub struct Publications {
 /// Publications that were dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
-    /// Came from another master than the elected one.
+    /// Came from a master that was abandoned.
     pub elsewhere: u64,
     /// Had been carried before.
     pub replay: u64,

@@ -85,8 +85,7 @@ impl Publisher {
     ) -> Infallible {
         let mut replays = Replays::default();
         while let Some(Carried { master, frames }) = publications.recv().await {
-            let elected = routes.borrow().route().master;
-            if elected != Some(master) {
+            if !routes.borrow().hears(master) {
                 self.counts.elsewhere.one();
                 continue;
             }

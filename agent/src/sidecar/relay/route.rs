@@ -85,6 +85,12 @@ impl Routing {
         self.route
     }
 
+    /// Whether a publication of this master that was let through is still carried. The route may have left meanwhile: after a planned move it
+    /// is the job that the move has waited for.
+    pub(super) fn hears(&self, master: MasterIndex) -> bool {
+        self.stints.get(master.0).is_some_and(|stint| stint.used)
+    }
+
     /// The number of the stint at this master. It changes when the master is abandoned: connections from before are of no use then,
     /// also when the route has come back meanwhile.
     pub(super) fn stint(&self, master: MasterIndex) -> u64 {

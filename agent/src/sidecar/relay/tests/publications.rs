@@ -12,22 +12,26 @@ async fn hears_no_more(subscriber: &mut Channel) -> bool {
 }
 
 #[tokio::test]
-async fn publications_of_the_elected_master_alone_are_heard() {
+async fn publications_are_heard_of_the_elected_master_and_of_one_that_was_left_as_planned() {
     let rig = rig().await;
     let mut subscriber = rig.subscriber(&[b""]).await;
     rig.publication(B, &[b"from b"]).await;
     rig.publication(A, &[b"from a"]).await;
     assert_eq!(heard(&mut subscriber).await, [b"from a"]);
     rig.relay.route(Some(B), Manner::Finish);
-    rig.publication(A, &[b"late"]).await;
+    // Policy has let it through before the move.
+    rig.publication(A, &[b"waited for"]).await;
     rig.publication(B, &[b"new"]).await;
+    assert_eq!(heard(&mut subscriber).await, [b"waited for"]);
     assert_eq!(heard(&mut subscriber).await, [b"new"]);
+    rig.relay.route(Some(B), Manner::Abandon);
+    rig.publication(A, &[b"of a dead one"]).await;
     rig.relay.route(None, Manner::Abandon);
     rig.publication(B, &[b"of nobody"]).await;
     eventually("counted", || rig.relay.seen().publications.dropped.elsewhere == 3).await;
     assert!(hears_no_more(&mut subscriber).await);
     let seen = rig.relay.seen().publications;
-    assert_eq!((seen.carried, seen.delivered), (2, 2));
+    assert_eq!((seen.carried, seen.delivered), (3, 3));
 }
 
 #[tokio::test]
