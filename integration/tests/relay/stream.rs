@@ -65,6 +65,7 @@ pub(crate) fn a_master_that_dies_under_a_stream_of_jobs_loses_none(relay: &mut R
 fn stream(relay: &Relay<'_>, name: &str, switch: impl Fn(&Relay<'_>) + Sync) -> Vec<Ended> {
     let lab = relay.lab;
     let file = lab.folder().join(format!("stream-{name}"));
+    fs::write(&file, "").unwrap();
     let start = Instant::now();
     let mut ended: Vec<Ended> = std::thread::scope(|scope| {
         let mut runs = Vec::new();
@@ -80,7 +81,7 @@ fn stream(relay: &Relay<'_>, name: &str, switch: impl Fn(&Relay<'_>) + Sync) -> 
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     let took = start.elapsed();
-    let ran = fs::read_to_string(&file).unwrap_or_default();
+    let ran = fs::read_to_string(&file).unwrap();
     for (number, run) in ended.iter_mut().enumerate() {
         run.times = ran.matches(&format!("{name}-{number}-")).count();
         assert!(run.times <= 1, "dispatch {number} ran more than once: {run}");
