@@ -12,7 +12,7 @@ use proto::zmtp::{Limits, SocketType};
 use tokio::time::{Instant, timeout};
 
 use crate::config::MasterConfig;
-use crate::traffic::{GoingFirst, NotInTime, RunnerTurn, SignInTurn, Traffic, Turn, Urgency};
+use crate::traffic::{Held, NotInTime, Traffic, Turn};
 
 /// Called with true when other processes of this host hold us up, and with false when they no longer do.
 pub type HeldUp = Box<dyn Fn(bool) + Send + Sync>;
@@ -24,6 +24,25 @@ pub enum Unanswered<E> {
     Unsent(E),
     /// It may have happened, or may happen yet.
     Lost(E),
+}
+
+impl<E> Unanswered<E> {
+    /// The error, for whom it does not matter.
+    pub(crate) fn into_inner(self) -> E {
+        match self {
+            Self::Unsent(error) | Self::Lost(error) => error,
+        }
+    }
+}
+
+/// Who goes first of those who wait to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Urgency {
+    /// Whoever comes at the right moment.
+    #[default]
+    Usual,
+    /// Whoever has said that he goes first.
+    First,
 }
 
 /// How a request that may be asked twice is asked.
@@ -59,9 +78,8 @@ pub(crate) struct Link {
     held_up: HeldUp,
     /// Held from a publish until its return is in or is late.
     turn: Option<Turn>,
-    urgency: Urgency,
     /// Held by a link that goes first.
-    _first: Option<GoingFirst>,
+    first: Option<Held>,
     limits: Limits,
 }
 
@@ -90,7 +108,10 @@ impl Link {
         let peer = channel.peer_addr()?;
         let requester = Requester::new(channel);
         let traffic = Traffic::to(peer);
-        let first = (urgency == Urgency::First).then(|| traffic.go_first());
+        let first = match urgency {
+            Urgency::Usual => None,
+            Urgency::First => Some(traffic.go_first(deadline).await),
+        };
         Ok(Self {
             master,
             requester,
@@ -98,8 +119,7 @@ impl Link {
             traffic,
             held_up,
             turn: None,
-            urgency,
-            _first: first,
+            first,
             limits,
         })
     }
@@ -119,7 +139,10 @@ impl Link {
     pub(crate) async fn take_turn(&mut self, deadline: Instant) -> Result<(), NotInTime> {
         // The locks are this process's, not the turn's: an old one must not let go of the new one's.
         self.turn = None;
-        self.turn = Some(self.traffic.turn(self.urgency, deadline).await?);
+        self.turn = Some(match &self.first {
+            Some(first) => self.traffic.first_turn(first, deadline).await?,
+            None => self.traffic.turn(deadline).await?,
+        });
         Ok(())
     }
 
@@ -129,12 +152,12 @@ impl Link {
     }
 
     /// Waits until a runner may be called.
-    pub(crate) async fn runner_turn(&self, deadline: Instant) -> Result<RunnerTurn, NotInTime> {
+    pub(crate) async fn runner_turn(&self, deadline: Instant) -> Result<Held, NotInTime> {
         self.traffic.runner_turn(deadline).await
     }
 
     /// Waits until we may sign in.
-    pub(crate) async fn sign_in_turn(&self, deadline: Instant) -> SignInTurn {
+    pub(crate) async fn sign_in_turn(&self, deadline: Instant) -> Held {
         self.traffic.sign_in_turn(deadline).await
     }
 
@@ -220,6 +243,9 @@ impl Link {
         if peer != self.peer {
             // The name has another address now, and the turn was for the old one.
             (self.peer, self.traffic, self.turn) = (peer, Traffic::to(peer), None);
+            if self.first.is_some() {
+                self.first = Some(self.traffic.go_first(deadline).await);
+            }
         }
         self.requester = Requester::new(channel);
         Ok(())

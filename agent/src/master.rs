@@ -11,16 +11,15 @@ use proto::session::{CannotEncrypt, ReplyError, Session};
 use tokio::time::Instant;
 
 use crate::config::{Config, MasterConfig};
-use crate::link::{self, Link, Manner};
+use crate::link::{self, Link, Manner, Urgency};
 pub use crate::link::{HeldUp, Unanswered};
 use crate::state::{State, Verdict};
-pub use crate::traffic::Urgency;
 
 /// Steps in which a clock that is behind is looked for: a minute to ten years, in seconds.
 pub(crate) const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 3650 * 86_400];
 
 /// As many workers as most masters have (`worker_threads`, 5 by default), and some more. Requests are dealt to them in turn.
-const WORKERS: usize = 10;
+pub(crate) const WORKERS: usize = 10;
 
 /// A verified master with an open request connection.
 pub struct Connection {
@@ -29,6 +28,15 @@ pub struct Connection {
     link: Link,
     session: Session,
     sign_ins: u32,
+}
+
+/// How a command leaves.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// Beside those of others, and over a new connection if there is no answer.
+    Small,
+    /// In our turn, over the connection that there is.
+    Publish,
 }
 
 /// Why a master gave no answer.
@@ -178,18 +186,7 @@ impl Connection {
     /// # Errors
     /// [`Failure`].
     pub async fn ask(&mut self, command: &Command<'_>, deadline: Instant) -> Result<Value, Failure> {
-        match self.ask_at(command, 0, deadline).await {
-            Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
-            other => return other,
-        }
-        self.sign_in_again(deadline).await?;
-        for _ in 0..WORKERS {
-            match self.ask_at(command, 0, deadline).await {
-                Err(Failure::Reply(ReplyError::BadLoad)) => {}
-                other => return other,
-            }
-        }
-        Err(self.explain_bad_load(deadline).await)
+        self.send_again(command, Way::Small, deadline).await
     }
 
     /// Sends a `minion_pub` in our turn, of a function that may run twice.
@@ -204,21 +201,7 @@ impl Connection {
         command: &Command<'_>,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        let failure = |unanswered| match unanswered {
-            Unanswered::Unsent(failure) | Unanswered::Lost(failure) => failure,
-        };
-        match self.publish_once(command, deadline).await.map_err(failure) {
-            Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
-            other => return other,
-        }
-        self.sign_in_again(deadline).await?;
-        for _ in 0..WORKERS {
-            match self.publish_once(command, deadline).await.map_err(failure) {
-                Err(Failure::Reply(ReplyError::BadLoad)) => {}
-                other => return other,
-            }
-        }
-        Err(self.explain_bad_load(deadline).await)
+        self.send_again(command, Way::Publish, deadline).await
     }
 
     /// Sends a `minion_pub` in our turn, of a function that must not run twice.
@@ -258,6 +241,37 @@ impl Connection {
     /// Lets others publish.
     pub fn end_turn(&mut self) {
         self.link.end_turn();
+    }
+
+    /// Sends a command that may be done twice: after `bad load` to the next workers, too, with the keys of a new sign-in.
+    async fn send_again(
+        &mut self,
+        command: &Command<'_>,
+        way: Way,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        match self.send(command, way, deadline).await {
+            Err(Failure::Reply(error)) if error.calls_for_sign_in() => {}
+            other => return other,
+        }
+        self.sign_in_again(deadline).await?;
+        for _ in 0..WORKERS {
+            match self.send(command, way, deadline).await {
+                Err(Failure::Reply(ReplyError::BadLoad)) => {}
+                other => return other,
+            }
+        }
+        Err(self.explain_bad_load(deadline).await)
+    }
+
+    async fn send(&mut self, command: &Command<'_>, way: Way, deadline: Instant) -> Result<Value, Failure> {
+        match way {
+            Way::Small => self.ask_at(command, 0, deadline).await,
+            Way::Publish => {
+                let reply = self.publish_once(command, deadline).await;
+                reply.map_err(Unanswered::into_inner)
+            }
+        }
     }
 
     async fn publish_once(
@@ -313,9 +327,7 @@ impl Connection {
     /// Why a request was refused as `bad load` that must not be sent again, as far as harmless ones can tell: signs in anew, and
     /// asks each worker.
     pub async fn why_bad_load(&mut self, deadline: Instant) -> Option<Failure> {
-        if let Err(failure) = self.sign_in_again(deadline).await {
-            return Some(failure);
-        }
+        self.sign_in_again(deadline).await.ok()?;
         let (mut taken, mut refused) = (false, false);
         for _ in 0..WORKERS {
             match self.ask_at(&Command::FileEnvs, 0, deadline).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::message::{Jid, Mark, Value};
 
 use super::Signs;
-use crate::traffic::Urgency;
+use crate::link::Urgency;
 
 /// A publication that no minion heard is lost: a minion that has just changed masters missed it. A question may be
 /// published again; this is the first wait, each further one is twice as long.

@@ -20,10 +20,10 @@ use super::schedule::{Ended, Schedule};
 use super::teller::Teller;
 use super::{Connected, Pace, Shared};
 use crate::config::MasterConfig;
-use crate::master::{CLOCK_STEPS, Failure, now};
+use crate::master::{CLOCK_STEPS, Failure, WORKERS, now};
 use crate::sidecar::facts::Evidence;
 use crate::state::{State, Verdict};
-use crate::traffic::{Pass, SignInTurn, Traffic};
+use crate::traffic::{Held, Traffic};
 
 /// The cheapest request that there is: see [`Command::FindNoFile`].
 const QUESTION: Command<'static> = Command::FindNoFile;
@@ -284,14 +284,15 @@ impl Verifier {
 
     /// As `Connection::explain_bad_load` in [`crate::master`]: after a verified sign-in it may be our clock.
     ///
-    /// Or workers with different keys: then one that answers has proved the master all the same.
+    /// Or workers with different keys: then one that answers has proved the master all the same. Each is asked before the clock is
+    /// doubted, as the next request may be dealt to one that takes any of ours.
     async fn explain_bad_load(
         &mut self,
         session: &Session,
         connected: Connected,
         waited: &mut Duration,
     ) -> Result<(), Lost> {
-        for ahead in std::iter::once(0).chain(CLOCK_STEPS) {
+        for ahead in std::iter::repeat_n(0, WORKERS).chain(CLOCK_STEPS) {
             match self.ask(session, ahead, connected, waited).await {
                 Ok(()) if ahead == 0 => {
                     if !std::mem::replace(&mut self.keys_differ, true) {
@@ -356,11 +357,11 @@ impl Verifier {
         }
     }
 
-    async fn pass(&mut self, peer: SocketAddr) -> Pass {
+    async fn pass(&mut self, peer: SocketAddr) -> Held {
         self.traffic_to(peer).pass(Instant::now() + OTHERS_FIRST).await
     }
 
-    async fn sign_in_turn(&mut self, connected: Connected) -> Result<SignInTurn, Lost> {
+    async fn sign_in_turn(&mut self, connected: Connected) -> Result<Held, Lost> {
         let peer = connected.peer.ok_or(Lost::Gone)?;
         let deadline = Instant::now() + OTHERS_FIRST;
         Ok(self.traffic_to(peer).sign_in_turn(deadline).await)
