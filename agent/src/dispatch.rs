@@ -62,15 +62,15 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
     let mut groups = JoinSet::new();
     let mut tries = TRIES;
     let mut stalls = STALLS;
+    let (directly, is_question) = (!order.refresh_pillar, order.job.is_the_question());
     loop {
         if !pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             let mark = Mark::generate(&mut rand::rng());
-            let follows = !order.refresh_pillar && !order.job.is_the_question();
-            let announced = follows.then_some(&mark);
+            let announced = (directly && !is_question).then_some(&mark);
             let mut found = locate::locate_for_job(config, &pending, announced, order.lookup.min(left)).await;
             pending.clear();
-            if !order.refresh_pillar && order.job.is_the_question() {
+            if directly && is_question {
                 tell_answers(&mut found.located, report);
             }
             let located = &found.located;
@@ -266,7 +266,7 @@ impl Group {
         let config = Arc::clone(&self.config);
         let master = config.masters.get(self.master)?;
         let connection = self.connection.take();
-        let mark = self.mark.clone();
+        let mark = &self.mark;
         let about_to = || {
             self.tell(Event::Publishing {
                 master: self.master,
@@ -279,7 +279,7 @@ impl Group {
             master,
             job: &self.order.job,
             minions: &self.minions,
-            mark: &mark,
+            mark,
         };
         let signed_in = self.deadline.min(Instant::now() + self.order.lookup);
         let sent = publish.send(connection, signed_in, self.deadline, about_to).await;
@@ -316,7 +316,7 @@ impl Group {
                 None
             }
             Sent::Lost { why } => {
-                watch.search(self.master, &mark, &why).await;
+                watch.search(self.master, mark, &why).await;
                 None
             }
             Sent::Refused(why) => {

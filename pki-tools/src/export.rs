@@ -157,7 +157,7 @@ fn remove_leftovers(exports: &[Export], folders: &BTreeSet<&Path>) {
         .flatten();
     for entry in entries.flatten() {
         let name = entry.file_name();
-        // `.NAME.XXXXXX` and our ending.
+        // `.NAME.`, random letters, and our ending.
         let aside = name.to_str().and_then(|name| {
             let (file, _) = name.strip_prefix('.')?.strip_suffix(ASIDE)?.rsplit_once('.')?;
             Some(entry.path().with_file_name(file))

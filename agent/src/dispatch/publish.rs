@@ -184,9 +184,10 @@ impl Publish<'_> {
             }
             None => {
                 let until = Instant::now() + ANSWER;
-                let explained = match was_bad_load {
-                    true => connection.why_bad_load(until).await,
-                    false => None,
+                let explained = if was_bad_load {
+                    connection.why_bad_load(until).await
+                } else {
+                    None
                 };
                 let why = explained.map_or(lost, |why| why.to_string());
                 Sent::Lost { why }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proto::message::Jid;
+use proto::message::{Jid, Mark};
 use tokio::time::Instant;
 
 use crate::state::Verdict;
@@ -130,4 +130,13 @@ pub enum RoundTrip {
     NotPermitted(String),
     /// It could not be tried: the master failed meanwhile, or others of this host kept publishing.
     Failed(Verdict),
+}
+
+/// What a publication is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Errand {
+    /// A `test.ping`: somebody looks for the minion, perhaps to dispatch the job of this mark next.
+    Lookup(Option<Mark>),
+    /// Anything else, with its mark.
+    Job(Option<Mark>),
 }

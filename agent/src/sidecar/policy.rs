@@ -97,11 +97,10 @@ pub(super) use master::Master;
 pub(super) use minion::Minion;
 pub(super) use restart::{Outcome, Restarts};
 
-use super::facts::{Fact, MasterIndex, What};
+use super::facts::{Errand, Fact, MasterIndex, What};
 use super::relay::Seen;
 use super::report::Report;
 use super::settings::Settings;
-use super::watch::Errand;
 
 /// All that is known, and what follows from it.
 #[derive(Debug)]

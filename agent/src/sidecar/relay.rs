@@ -4,7 +4,7 @@
 //! policy elected. Payloads pass unread: they are encrypted between minion and master. It elects nobody and answers nothing itself.
 //!
 //! - `listener` has the two ports. Anything local may connect there; number, time and bytes are bounded.
-//! - `publisher` hands the publications of the elected master, which were verified before, to those who subscribed to them. A
+//! - `publisher` hands the publications that policy lets through, which were verified before, to those who subscribed to them. A
 //!   connection that is not read loses publications, as with any PUB.
 //! - `requests` has the clients, `carrier` carries each of their requests, over connections of `upstream`. A request that cannot be
 //!   carried is held. Above the bounds of `budget` no more is read, which clients notice as they would at a busy master.

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use proto::message::Mark;
 use proto::session::Session;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -40,7 +39,7 @@ use self::publish_line::PublishLine;
 use self::request_line::RequestLine;
 use self::teller::Teller;
 use self::verifier::Verifier;
-use super::facts::{Fact, MasterIndex};
+use super::facts::{Errand, Fact, MasterIndex};
 pub use super::policy::Pace;
 use super::settings::Settings;
 use crate::config::{Config, MasterConfig};
@@ -65,15 +64,6 @@ pub struct Genuine {
     pub frames: Arc<Vec<Vec<u8>>>,
     /// What it is for.
     pub errand: Errand,
-}
-
-/// What a publication is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Errand {
-    /// A `test.ping`: somebody looks for the minion, perhaps to dispatch the job of this mark next.
-    Lookup(Option<Mark>),
-    /// Anything else, with its mark.
-    Job(Option<Mark>),
 }
 
 /// Where what a watch learns goes to.

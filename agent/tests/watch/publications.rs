@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use agent::sidecar::facts::Errand;
 use agent::sidecar::facts::{Evidence, Line};
-use agent::sidecar::watch::Errand;
 use agent::state::State;
 
 use crate::client::keys;

@@ -240,46 +240,32 @@ mod tests {
         );
     }
 
+    /// `tgt` of a `test.ping` for minion01.
+    fn targets(mark: Option<&Mark>, announces: Option<&Mark>) -> Value {
+        let command = Command::MinionPub {
+            function: "test.ping",
+            arguments: &[],
+            minions: &[MinionId::parse("minion01").unwrap()],
+            mark,
+            announces,
+        };
+        let mut fields = command.fields().into_iter();
+        fields.find(|(name, _)| *name == "tgt").unwrap().1
+    }
+
     #[test]
     fn a_mark_is_one_more_target() {
-        let minion = MinionId::parse("minion01").unwrap();
         let mark = Mark::generate(&mut rand::rng());
-        let target = |mark, announces| {
-            let command = Command::MinionPub {
-                function: "test.ping",
-                arguments: &[],
-                minions: std::slice::from_ref(&minion),
-                mark,
-                announces,
-            };
-            let fields = command.fields();
-            fields
-                .into_iter()
-                .find(|(name, _)| *name == "tgt")
-                .map(|(_, value)| value)
-        };
         let minion01 = Value::text("minion01");
-        assert_eq!(target(None, None), Some(Value::Array(vec![minion01.clone()])));
+        assert_eq!(targets(None, None), Value::Array(vec![minion01.clone()]));
         let both = Value::Array(vec![minion01, Value::text(mark.as_str())]);
         assert!(mark.is_in(&both));
-        assert_eq!(target(Some(&mark), None), Some(both));
+        assert_eq!(targets(Some(&mark), None), both);
     }
 
     #[test]
     fn a_lookup_announces_the_mark_of_its_job_and_does_not_bear_it() {
-        let minion = MinionId::parse("minion01").unwrap();
         let mark = Mark::generate(&mut rand::rng());
-        let targets = |mark, announces| {
-            let command = Command::MinionPub {
-                function: "test.ping",
-                arguments: &[],
-                minions: std::slice::from_ref(&minion),
-                mark,
-                announces,
-            };
-            let mut fields = command.fields().into_iter();
-            fields.find(|(name, _)| *name == "tgt").unwrap().1
-        };
         let lookup = targets(None, Some(&mark));
         assert_eq!(Mark::announced_by(&lookup), Some(mark.clone()));
         assert_eq!(Mark::first_of(&lookup), None);

@@ -15,9 +15,8 @@ use super::led::Led;
 use super::master::Master;
 use super::minion::{ActiveProof, Minion, Readiness};
 use super::standing::Standing;
-use crate::sidecar::facts::MasterIndex;
+use crate::sidecar::facts::{Errand, MasterIndex};
 use crate::sidecar::settings::{self, Mode, Settings};
-use crate::sidecar::watch::Errand;
 
 pub use orders::{MoveError, Moved};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::message::Mark;
 use tokio::time::Instant;
 
-use crate::sidecar::watch::Errand;
+use crate::sidecar::facts::Errand;
 
 /// Who does not say what follows gets his job through by then.
 const UNANNOUNCED: Duration = Duration::from_millis(120);

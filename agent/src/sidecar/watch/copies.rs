@@ -55,7 +55,7 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sidecar::watch::Errand;
+    use crate::sidecar::facts::Errand;
 
     fn frames(topic: &str, payload: &[u8]) -> Vec<Vec<u8>> {
         vec![topic.as_bytes().to_vec(), payload.to_vec()]

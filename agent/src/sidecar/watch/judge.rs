@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::bucket::Bucket;
 use super::copies::Copies;
 use super::teller::Teller;
-use super::{Errand, Genuine, Shared};
-use crate::sidecar::facts::Evidence;
+use super::{Genuine, Shared};
+use crate::sidecar::facts::{Errand, Evidence};
 use crate::state::{State, Verdict};
 
 /// Publications that wait for new keys, at most.

@@ -7,9 +7,9 @@ use proto::message::Mark;
 use super::super::{Decision, MoveError, Moved};
 use super::{Course, ONE, TWO, local};
 use crate::sidecar::control::Outcome;
+use crate::sidecar::facts::Errand;
 use crate::sidecar::facts::{Local, MasterIndex, RoundTrip, What};
 use crate::sidecar::settings::{Election, Mode, Settings};
-use crate::sidecar::watch::Errand;
 
 impl Course {
     /// A relay over two masters that are up; jobs reach the minion through the first.
