@@ -73,18 +73,7 @@ impl Command<'_> {
                 ("cmd", Value::text("minion_pub")),
                 ("fun", Value::text(*function)),
                 ("arg", Value::Array(arguments.to_vec())),
-                (
-                    "tgt",
-                    Value::Array(
-                        minions
-                            .iter()
-                            .map(MinionId::as_str)
-                            .chain(mark.map(Mark::as_str))
-                            .chain(announces.map(Mark::announcement).as_deref())
-                            .map(Value::text)
-                            .collect(),
-                    ),
-                ),
+                ("tgt", targets(minions, *mark, *announces)),
                 ("tgt_type", Value::text("list")),
                 ("ret", Value::text("")),
                 ("tmo", Value::Int(5)),
@@ -101,6 +90,21 @@ impl Command<'_> {
                     ("jid", Value::text(jid.as_str())),
                 ]
             }
+        }
+    }
+}
+
+/// The minions, and with the first of them what is to be said.
+fn targets(minions: &[MinionId], mark: Option<&Mark>, announces: Option<&Mark>) -> Value {
+    let ids = minions.iter().map(|minion| Value::text(minion.as_str()));
+    let said = mark
+        .map(ToString::to_string)
+        .or(announces.map(Mark::announcement));
+    match said {
+        None => Value::Array(ids.collect()),
+        Some(said) => {
+            let said = std::iter::once(Value::text(said)).chain(std::iter::repeat(Value::Nil));
+            Value::Map(ids.zip(said).collect())
         }
     }
 }
@@ -240,12 +244,12 @@ mod tests {
         );
     }
 
-    /// `tgt` of a `test.ping` for minion01.
+    /// `tgt` of a `test.ping` for two minions.
     fn targets(mark: Option<&Mark>, announces: Option<&Mark>) -> Value {
         let command = Command::MinionPub {
             function: "test.ping",
             arguments: &[],
-            minions: &[MinionId::parse("minion01").unwrap()],
+            minions: &["minion01", "minion02"].map(|id| MinionId::parse(id).unwrap()),
             mark,
             announces,
         };
@@ -254,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_one_more_target() {
+    fn a_mark_makes_the_targets_a_map_with_no_other_keys() {
         let mark = Mark::generate(&mut rand::rng());
-        let minion01 = Value::text("minion01");
-        assert_eq!(targets(None, None), Value::Array(vec![minion01.clone()]));
-        let both = Value::Array(vec![minion01, Value::text(mark.as_str())]);
-        assert!(mark.is_in(&both));
-        assert_eq!(targets(Some(&mark), None), both);
+        let [one, two] = ["minion01", "minion02"].map(Value::text);
+        assert_eq!(targets(None, None), Value::Array(vec![one.clone(), two.clone()]));
+        let marked = Value::Map(vec![(one, Value::text(mark.as_str())), (two, Value::Nil)]);
+        assert!(mark.is_in(&marked));
+        assert_eq!(targets(Some(&mark), None), marked);
     }
 
     #[test]
@@ -268,13 +272,13 @@ mod tests {
         let mark = Mark::generate(&mut rand::rng());
         let lookup = targets(None, Some(&mark));
         assert_eq!(Mark::announced_by(&lookup), Some(mark.clone()));
-        assert_eq!(Mark::first_of(&lookup), None);
+        assert_eq!(Mark::of(&lookup), None);
         assert!(!mark.is_in(&lookup));
         let job = targets(Some(&mark), None);
-        assert_eq!(Mark::first_of(&job), Some(mark));
+        assert_eq!(Mark::of(&job), Some(mark));
         assert_eq!(Mark::announced_by(&job), None);
         // A glob is no list.
-        assert_eq!(Mark::first_of(&Value::text("saltfo:*")), None);
+        assert_eq!(Mark::of(&Value::text("saltfo:*")), None);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //!
 //! A master gives a `minion_pub` its jid and takes none from outside (`salt/daemons/masterapi.py`, `minion_pub`, in
 //! 3006 to 3008). But the targets of a job are shown wherever the job is: in the publication, in `saltutil.running`
-//! on the minion, in the master's job cache. So the list of targets gets one more entry, which is the id of no
-//! minion. It reaches no function and changes no return.
+//! on the minion, in the master's job cache. Salt asks of a list of targets only what is in it, and what comes one after the
+//! other (`_check_list_minions` of `salt/utils/minions.py`, `salt/matchers/list_match.py`): so a map will do, whose keys are the
+//! ids, and a value has room for the mark. It reaches no function and changes no return.
+//!
+//! As one more target, the id of no minion, the mark was costly: for each of these a 3008 master looks through the cached grains and
+//! pillars of all minions, six times a publish (`bare_resource_id_in_minion_data_cache` of `salt/utils/resources.py`).
 
 use std::fmt;
 
@@ -16,7 +20,7 @@ const MARK: &str = "saltfo:";
 /// The same, of what says that it is about to come.
 const NEXT: &str = "saltfo-next:";
 
-/// A target that is no minion: `saltfo:` and 32 random digits.
+/// `saltfo:` and 32 random digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mark(String);
 
@@ -27,42 +31,44 @@ impl Mark {
         Self(format!("{MARK}{}", String::from_utf8_lossy(digits.as_bytes())))
     }
 
-    /// The first one among these targets.
+    /// The one that these targets bear: the `tgt` of a publication or a job.
     #[must_use]
-    pub fn first_of(targets: &Value) -> Option<Self> {
-        let mut targets = targets.as_array()?.iter().filter_map(Value::as_text);
-        targets
-            .find(|target| target.starts_with(MARK))
-            .map(|target| Self(target.to_owned()))
+    pub fn of(targets: &Value) -> Option<Self> {
+        let mark = said(targets).find(|said| said.starts_with(MARK))?;
+        Some(Self(mark.to_owned()))
     }
 
     /// The mark of a job that is about to come, as the targets of its lookup say.
     #[must_use]
     pub fn announced_by(targets: &Value) -> Option<Self> {
-        let mut targets = targets.as_array()?.iter().filter_map(Value::as_text);
-        let digits = targets.find_map(|target| target.strip_prefix(NEXT))?;
+        let digits = said(targets).find_map(|said| said.strip_prefix(NEXT))?;
         Some(Self(format!("{MARK}{digits}")))
     }
 
-    /// A target that says that the job of this mark is about to come. It is no minion either.
+    /// What the targets of a lookup say when the job of this mark is about to come.
     #[must_use]
     pub fn announcement(&self) -> String {
         let digits = self.0.strip_prefix(MARK).unwrap_or_default();
         format!("{NEXT}{digits}")
     }
 
-    /// As it stands among the targets.
+    /// As the targets bear it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is among these targets: the `tgt` of a publication or a job.
+    /// Whether these targets bear it.
     #[must_use]
     pub fn is_in(&self, targets: &Value) -> bool {
-        let is = |target: &Value| target.as_bytes() == Some(self.0.as_bytes());
-        targets.as_array().is_some_and(|targets| targets.iter().any(is))
+        said(targets).any(|said| said == self.0)
     }
+}
+
+/// What is said beside the targets.
+fn said(targets: &Value) -> impl Iterator<Item = &str> {
+    let entries = targets.as_map().unwrap_or_default();
+    entries.iter().filter_map(|(_, said)| said.as_text())
 }
 
 impl fmt::Display for Mark {

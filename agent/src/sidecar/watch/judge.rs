@@ -130,7 +130,7 @@ impl Judge {
         let targets = publication.load.get("tgt");
         let errand = match function {
             Some(b"test.ping") => Errand::Lookup(targets.and_then(Mark::announced_by)),
-            _ => Errand::Job(targets.and_then(Mark::first_of)),
+            _ => Errand::Job(targets.and_then(Mark::of)),
         };
         let genuine = Genuine {
             frames: Arc::new(frames),
