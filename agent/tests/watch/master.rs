@@ -47,6 +47,8 @@ pub(crate) enum Answer {
     Replay,
     /// As a master does that can't open it.
     BadLoad,
+    /// The same of all workers but one of so many. Requests are dealt to them in turn.
+    ByOneWorkerOf(usize),
     /// Twice.
     Twice,
     /// As another master would.
@@ -318,10 +320,15 @@ impl Shared {
     }
 
     fn encrypted(&self, request: &Value, answer: Answer) -> Vec<u8> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        let refuses = match answer {
+            Answer::BadLoad => true,
+            Answer::ByOneWorkerOf(workers) => !asked.is_multiple_of(workers),
+            _ => false,
+        };
         let session = crypticle(&self.session);
         let opened = session.decrypt(request.get("load").and_then(Value::as_bytes).unwrap());
-        let (Ok(opened), false) = (opened, answer == Answer::BadLoad) else {
+        let (Ok(opened), false) = (opened, refuses) else {
             return Value::text("bad load").encode();
         };
         if answer == Answer::Replay {

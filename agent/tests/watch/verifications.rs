@@ -191,6 +191,18 @@ async fn a_master_that_opens_nothing_is_refused_and_spared() {
 }
 
 #[tokio::test]
+async fn workers_that_have_another_key_for_us_are_neither_a_fault_nor_a_slow_clock() {
+    let master = Master::start(1).await;
+    let mut watched = Watched::master(&master);
+    watched.verified().await;
+    master.answer(Answer::ByOneWorkerOf(5));
+    for _ in 0..4 {
+        watched.verified().await;
+    }
+    assert_eq!(watched.saw(contrary), 0, "{:?}", watched.seen);
+}
+
+#[tokio::test]
 async fn a_key_that_waits_for_acceptance_is_told_and_asked_for_ever_more_rarely() {
     let master = Master::start(1).await;
     master.answer(Answer::Pending);
