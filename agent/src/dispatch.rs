@@ -49,28 +49,53 @@ const KILL: Duration = Duration::from_secs(10);
 ///
 /// Dropping the future stops the looking, not the job.
 pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSender<Event>) {
-    let start = Instant::now();
-    let deadline = start + order.timeout;
+    let deadline = Instant::now() + order.timeout;
     let order = Arc::new(order);
-    let mut pending = Vec::new();
+    let mut minions = Vec::new();
     for minion in &order.minions {
         // At most once, also if the same minion is named twice.
-        if !pending.contains(minion) {
-            pending.push(minion.clone());
+        if !minions.contains(minion) {
+            minions.push(minion.clone());
         }
     }
+    if order.refresh_pillar {
+        // A pillar takes its time, and the minion may hang elsewhere afterwards: it is located anew for the job.
+        minions = take(Step::Pillar, config, &order, minions, deadline, report).await;
+    }
+    take(Step::Job, config, &order, minions, deadline, report).await;
+}
+
+/// What is done where the minions are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Their pillars are refreshed.
+    Pillar,
+    /// The job is dispatched.
+    Job,
+}
+
+/// Takes a step with each of these minions, where it hangs. Returns those with which the next one may be taken.
+async fn take(
+    step: Step,
+    config: &Arc<Config>,
+    order: &Arc<Order>,
+    mut pending: Vec<MinionId>,
+    deadline: Instant,
+    report: &UnboundedSender<Event>,
+) -> Vec<MinionId> {
+    let mut ready = Vec::new();
     let mut groups = JoinSet::new();
     let mut tries = TRIES;
     let mut stalls = STALLS;
-    let (directly, is_question) = (!order.refresh_pillar, order.job.is_the_question());
     loop {
         if !pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             let mark = Mark::generate(&mut rand::rng());
-            let announced = (directly && !is_question).then_some(&mark);
+            let is_question = order.job.is_the_question();
+            let announced = (step == Step::Job && !is_question).then_some(&mark);
             let mut found = locate::locate_for_job(config, &pending, announced, order.lookup.min(left)).await;
             pending.clear();
-            if directly && is_question {
+            if step == Step::Job && is_question {
                 tell_answers(&mut found.located, report);
             }
             let located = &found.located;
@@ -83,34 +108,39 @@ pub async fn dispatch(config: &Arc<Config>, order: Order, report: &UnboundedSend
             for (master, minions) in by_master {
                 let group = Group {
                     config: Arc::clone(config),
-                    order: Arc::clone(&order),
+                    order: Arc::clone(order),
                     master,
-                    connection: found.connections.remove(&master),
                     minions,
-                    mark: mark.clone(),
                     deadline,
                     report: report.clone(),
                 };
-                groups.spawn(group.run());
+                let connection = found.connections.remove(&master);
+                match step {
+                    // The connection has the turn of the lookup, which would be in its way.
+                    Step::Pillar => groups.spawn(group.refresh_pillar()),
+                    Step::Job => groups.spawn(group.dispatch(connection, mark.clone())),
+                };
             }
             if !pending.is_empty() {
                 tracing::info!("a master is too busy: locating the minions anew");
                 continue;
             }
             if groups.is_empty() {
-                return found.linger().await;
+                found.linger().await;
+                return ready;
             }
         }
         match groups.join_next().await {
-            None => return,
-            Some(Ok(None)) => {}
-            Some(Ok(Some(unsent))) if tries > 0 && Instant::now() + RETRY < deadline => {
+            None => return ready,
+            Some(Ok(Taken::Ended)) => {}
+            Some(Ok(Taken::Ready(minions))) => ready.extend(minions),
+            Some(Ok(Taken::Unsent(unsent))) if tries > 0 && Instant::now() + RETRY < deadline => {
                 tries -= 1;
                 tracing::info!(why = unsent.why, "nothing was sent: locating the minions anew");
                 sleep(RETRY).await;
                 pending.extend(unsent.minions);
             }
-            Some(Ok(Some(unsent))) => {
+            Some(Ok(Taken::Unsent(unsent))) => {
                 for minion in unsent.minions {
                     let (exit, why) = (unsent.exit, unsent.why.clone());
                     // Whoever listened may be gone.
@@ -237,13 +267,18 @@ struct Group {
     config: Arc<Config>,
     order: Arc<Order>,
     master: usize,
-    /// What the minions were located with, if it is of use.
-    connection: Option<Connection>,
     minions: Vec<MinionId>,
-    /// The job is known by it. It was announced with the lookup.
-    mark: Mark,
     deadline: Instant,
     report: UnboundedSender<Event>,
+}
+
+/// How a group has taken a step.
+enum Taken {
+    /// What became of each of them has been reported.
+    Ended,
+    /// These may go on; what became of the others has been reported.
+    Ready(Vec<MinionId>),
+    Unsent(Unsent),
 }
 
 /// Nothing was sent for these.
@@ -254,19 +289,13 @@ struct Unsent {
 }
 
 impl Group {
-    async fn run(mut self) -> Option<Unsent> {
-        if self.order.refresh_pillar {
-            // A pillar takes its time, and the turn of the lookup would be in its way.
-            self.connection = None;
-            self.refresh_pillar().await;
-            if self.minions.is_empty() {
-                return None;
-            }
-        }
+    /// `connection`: what the minions were located with, if it is of use. The job is known by the mark, which was announced with the
+    /// lookup.
+    async fn dispatch(self, connection: Option<Connection>, mark: Mark) -> Taken {
         let config = Arc::clone(&self.config);
-        let master = config.masters.get(self.master)?;
-        let connection = self.connection.take();
-        let mark = &self.mark;
+        let Some(master) = config.masters.get(self.master) else {
+            return Taken::Ended;
+        };
         let about_to = || {
             self.tell(Event::Publishing {
                 master: self.master,
@@ -279,7 +308,7 @@ impl Group {
             master,
             job: &self.order.job,
             minions: &self.minions,
-            mark,
+            mark: &mark,
         };
         let signed_in = self.deadline.min(Instant::now() + self.order.lookup);
         let sent = publish.send(connection, signed_in, self.deadline, about_to).await;
@@ -313,22 +342,22 @@ impl Group {
                     jid: jid.clone(),
                 });
                 watch.watch(&jid, Some(*connection)).await;
-                None
+                Taken::Ended
             }
             Sent::Lost { why } => {
-                watch.search(self.master, mark, &why).await;
-                None
+                watch.search(self.master, &mark, &why).await;
+                Taken::Ended
             }
             Sent::Refused(why) => {
                 for minion in &self.minions {
                     let why = format!("{}: {why}", master.name);
                     self.tell(Event::Ended(minion.clone(), Outcome::Refused(why)));
                 }
-                None
+                Taken::Ended
             }
             Sent::Unsent(verdict) => {
                 let (name, state) = (&master.name, verdict.state.name());
-                Some(Unsent {
+                Taken::Unsent(Unsent {
                     exit: Exit::of_unsent(&verdict),
                     why: format!("{name}: {state}: {}", verdict.error.as_deref().unwrap_or(state)),
                     minions: self.minions,
@@ -337,8 +366,7 @@ impl Group {
         }
     }
 
-    /// Leaves those minions in the group whose pillar is fresh.
-    async fn refresh_pillar(&mut self) {
+    async fn refresh_pillar(self) -> Taken {
         let question = Question::refresh_pillar(PILLAR);
         let patience = self
             .deadline
@@ -346,11 +374,11 @@ impl Group {
             .min(PILLAR + PILLAR / 2);
         let asked = locate::ask(&self.config, &[self.master], &question, &self.minions, patience).await;
         let master = asked.masters.get(self.master).map(|asked| &asked.verdict);
-        self.minions.clear();
+        let mut fresh = Vec::new();
         for answer in asked.answers {
             let why = match &answer.found {
                 Some(found) if found.ret == Value::Bool(true) && found.rtt < PILLAR => {
-                    self.minions.push(answer.minion);
+                    fresh.push(answer.minion);
                     continue;
                 }
                 Some(found) if found.ret == Value::Bool(true) => "it was not there in time",
@@ -366,6 +394,7 @@ impl Group {
             };
             self.tell(Event::Ended(answer.minion, Outcome::Unsent { exit, why }));
         }
+        Taken::Ready(fresh)
     }
 
     fn tell(&self, event: Event) {
