@@ -196,7 +196,10 @@ pub(super) async fn find(config: &Arc<Config>, home: usize, minions: &[MinionId]
         async {
             let deadline = Instant::now() + PATIENCE;
             let mut connection = connect(config, home, deadline).await?;
-            job_cache::find(&mut connection, mark, deadline).await
+            match minions.first() {
+                Some(minion) => job_cache::find(&mut connection, minion, mark, deadline).await,
+                None => Ok(None),
+            }
         }
     );
     let running = located.answers.iter().find_map(|answer| {

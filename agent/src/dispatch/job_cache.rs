@@ -57,14 +57,17 @@ fn shortened(line: &str) -> String {
     letters.take(200).collect()
 }
 
-/// Finds the job that has this mark among its targets: none if `peer_run:` does not allow it, or no such job is there.
+/// Finds the job of this minion that bears the mark: none if `peer_run:` does not allow it, or no such job is there.
+///
+/// The runner goes through all jobs and compares the keys of `tgt`, which are the minions: it gives all jobs of this one.
 pub(super) async fn find(
     connection: &mut Connection,
+    minion: &MinionId,
     mark: &Mark,
     deadline: Instant,
 ) -> Result<Option<Jid>, Failure> {
     let target = Value::map([
-        ("search_target", Value::text(mark.as_str())),
+        ("search_target", Value::text(minion.as_str())),
         ("__kwarg__", Value::Bool(true)),
     ]);
     let command = Command::MinionRunner {

@@ -91,7 +91,7 @@ pub struct Unknown {
     pub jid: Option<Jid>,
     /// The master that published it, by index; none for a job of an earlier run.
     pub master: Option<usize>,
-    /// What the publication can be found by in a job cache (`jobs.list_jobs search_target=…`).
+    /// What the publication can be known by in a job cache: its `Target` has it.
     pub mark: Option<Mark>,
     /// Why nothing more is known.
     pub why: String,

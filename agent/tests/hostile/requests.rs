@@ -357,7 +357,7 @@ fn a_huge_return_is_a_return() {
         }),
     );
     let client = client_of(&master);
-    let ended = Saltfo::lookup_without_bound(&client.config(), 30.0).run();
+    let ended = Saltfo::lookup_without_bound(&client.config(), 120.0).run();
     assert_eq!(ended.code(), 0, "{:?}", ended.stderr);
 }
 

@@ -82,7 +82,9 @@ pub(crate) fn a_job_that_is_over_before_anybody_looks_is_unknown(lab: &Lab) {
     let ended = run.end();
     assert_eq!(ended.code, 7, "{ended:?}");
     assert!(
-        ended.stderr.contains("jobs.list_jobs search_target=saltfo:"),
+        ended
+            .stderr
+            .contains("jobs.list_jobs search_target=minion01` has it, with saltfo:"),
         "{ended:?}"
     );
     assert_eq!(ended.wait_for_line(lab), 1);

@@ -184,7 +184,8 @@ impl<'a> Report<'a> {
                 "jid {jid}{on}; look again with: saltfo run --jid {jid} {minion}"
             )),
             (None, Some(mark)) => lines.push(format!(
-                "jid unknown{on}; there, `salt-run jobs.list_jobs search_target={mark}` tells whether it was published"
+                "jid unknown{on}; there, `salt-run jobs.list_jobs search_target={minion}` has it, with {mark} in its Target, if it was \
+                 published"
             )),
             (None, None) => {}
         }
