@@ -12,8 +12,9 @@ use integration::Lab;
 use rustix::process::Signal;
 use serde_json::Value as Json;
 
-/// How long the journal line may take: a minion that has just been moved may not hear the first publication.
-const JOURNAL: Duration = Duration::from_secs(30);
+/// How long the journal line may take: a minion that has just been moved may not hear the first publication, and a master whose workers wait
+/// for each other answers after 30 s.
+const JOURNAL: Duration = Duration::from_secs(120);
 
 /// Leaves a mark, waits, then writes a line.
 const STATE: &str = "\
