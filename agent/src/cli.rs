@@ -190,12 +190,18 @@ impl args::Common {
     }
 }
 
-/// One thread is enough: what there is to do is wait.
-fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs this to its end. One thread is enough: what there is to do is wait.
+///
+/// A name that is still being looked up is not waited for: the system's resolver asks a silent name server for 10 s and more, in a
+/// thread that cannot be called back.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(CliError::Runtime)
+        .map_err(CliError::Runtime)?;
+    let done = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 fn log_to_stderr(args: &Args) {

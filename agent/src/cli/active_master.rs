@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::{ActiveMaster, Common};
 use super::document::{self, Lookup};
 use super::dotenv::Dotenv;
-use super::{CliError, runtime};
+use super::{CliError, block_on};
 use crate::exit::Exit;
 use crate::locate::locate;
 use crate::state::State;
@@ -17,7 +17,7 @@ pub(super) fn run(common: &Common, request: &ActiveMaster) -> Result<Exit, CliEr
         Some(minion) => (std::slice::from_ref(minion), false),
         None => (request.list.as_slice(), true),
     };
-    let located = runtime()?.block_on(locate(&config, minions, common.patience()));
+    let located = block_on(locate(&config, minions, common.patience()))?;
 
     let lookups: Vec<_> = located
         .answers

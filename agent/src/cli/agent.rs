@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::Common;
-use super::{CliError, runtime};
+use super::{CliError, block_on};
 use crate::config::{DEFAULT_PATH, Source};
 use crate::exit::Exit;
 use crate::sidecar::daemon::{self, Ended, Find};
@@ -20,7 +20,7 @@ pub(super) fn run(common: &Common) -> Result<Exit, CliError> {
             None => minion.clone(),
         })
     });
-    match runtime()?.block_on(daemon::run(&find, common.permissions())) {
+    match block_on(daemon::run(&find, common.permissions()))? {
         Ok(()) => Ok(Exit::Done),
         Err(Ended::Config(error)) => Err(error.into()),
         Err(Ended::Signals(error)) => Err(CliError::Runtime(error)),

@@ -7,14 +7,14 @@ use anstyle::{AnsiColor, Style};
 
 use super::args::Common;
 use super::document::{self, Probe, ProbeLine};
-use super::{CliError, runtime};
+use super::{CliError, block_on};
 use crate::exit::Exit;
 use crate::probe::probe;
 use crate::state::State;
 
 pub(super) fn run(common: &Common) -> Result<Exit, CliError> {
     let config = Arc::new(common.config()?);
-    let probed = runtime()?.block_on(probe(&config, common.patience()));
+    let probed = block_on(probe(&config, common.patience()))?;
     let document = Probe::new(&config, &probed);
     document::print(&document, common.out, &table(&document))?;
     Ok(Exit::of_probe(&probed))

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::args::{Common, Run};
-use super::{CliError, runtime};
+use super::{CliError, block_on};
 use crate::config::Config;
 use crate::dispatch::{self, Order};
 use crate::exit::Exit;
@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, request: &Run) -> Result<Exit, CliError> {
     let results = Results::prepare(common, request)?;
     let config = Arc::new(common.config()?);
     let mut report = Report::new(&config, &task, results);
-    runtime()?.block_on(follow(&config, &task, request, &mut report))?;
+    block_on(follow(&config, &task, request, &mut report))??;
     Ok(report.finish())
 }
 

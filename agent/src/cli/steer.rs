@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{Common, Drain, Move};
-use super::{CliError, document, runtime, status};
+use super::{CliError, block_on, document, status};
 use crate::exit::Exit;
 use crate::sidecar::control::{self, ControlError, Done, Order, Outcome};
 
@@ -30,7 +30,7 @@ fn give(common: &Common, listen: Option<std::net::SocketAddr>, order: &Order) ->
         None => status::listens_at(common)?,
     };
     let patience = common.timeout.unwrap_or(PATIENCE);
-    match runtime()?.block_on(control::ask(address.port(), order, patience)) {
+    match block_on(control::ask(address.port(), order, patience))? {
         Ok(done) => {
             let document = serde_json::to_value(&done).map_err(|error| CliError::Print(error.to_string()))?;
             document::print(&document, common.out, &in_words(&done))?;
