@@ -312,7 +312,8 @@ impl Daemon {
                 },
                 Some(ended) = self.restarts.join_next() => match ended {
                     Ok(fact) => self.learned(&fact),
-                    Err(error) => failed(&error),
+                    // It would count as running for ever.
+                    Err(error) => self.learned(&Fact { at: Instant::now(), what: What::Restarted(Err(error.to_string())) }),
                 },
                 _ = look.tick() => {
                     let local = self.local.look(&self.addresses.endpoints());

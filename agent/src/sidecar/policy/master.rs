@@ -392,7 +392,13 @@ impl Master {
             };
             return Some((Standing::Up, why));
         }
-        if self.standing == Standing::Impostor && self.claim.is_none() {
+        // What it was called it is no more.
+        let refuted = match self.standing {
+            Standing::Impostor => self.claim.is_none(),
+            Standing::Hung | Standing::Unreachable => self.has_proven_itself(settings),
+            _ => false,
+        };
+        if refuted {
             let why = "the genuine master answers again, and has not been calm for long enough yet";
             return Some((Standing::Degraded, why.to_owned()));
         }

@@ -64,7 +64,13 @@ impl Restarts {
         now: Instant,
     ) -> Option<String> {
         self.follow(masters, minion, readiness, settings, now);
-        let Some(why) = stuck(masters, minion, settings, now) else {
+        // One at a time, however long its command takes.
+        let runs = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.outcome == Outcome::Running);
+        let stuck = stuck(masters, minion, settings, now).filter(|_| !runs);
+        let Some(why) = stuck else {
             self.stuck_since = None;
             return None;
         };
@@ -107,16 +113,14 @@ impl Restarts {
         now: Instant,
     ) {
         let Some(last) = &mut self.last else { return };
-        if !matches!(last.outcome, Outcome::Running | Outcome::Restarted) {
+        if last.outcome != Outcome::Restarted {
             return;
         }
         if now >= last.at + settings.restart_backoff {
             last.outcome = Outcome::InVain;
             return;
         }
-        let (Some(active), Outcome::Restarted) = (&readiness.active, &last.outcome) else {
-            return;
-        };
+        let Some(active) = &readiness.active else { return };
         let Some(master) = masters.get(active.master.0).map(|master| master.name.clone()) else {
             return;
         };
@@ -161,14 +165,18 @@ impl Restarts {
 fn stuck(masters: &[Master], minion: &Minion, settings: &Settings, now: Instant) -> Option<String> {
     let local = minion.local.as_ref().filter(|_| minion.is_fresh(now))?;
     let unclear = local.unknown.is_some() || !local.strangers.is_empty();
-    if settings.mode != Mode::Restart || unclear || local.processes.is_empty() {
+    // One whose configuration leads it to a relay that is not there waits for that after a restart, too.
+    let in_vain = minion.waits_for_relay;
+    if settings.mode != Mode::Restart || unclear || in_vain || local.processes.is_empty() {
         return None;
     }
     let up = masters.iter().find(|master| master.is_usable())?;
+    // Its own minion may well go on with one that answers again, though it has not been calm for long enough.
+    let is_dead = |master: &&Master| master.standing.is_dead() && !master.has_proven_itself(settings);
     let tied: Option<Vec<&Master>> = local.tied_to.iter().map(|index| masters.get(index.0)).collect();
     match tied?.as_slice() {
         [] => Some(format!("it is connected to no master, while {} is up", up.name)),
-        tied if tied.iter().all(|master| master.standing.is_dead()) => {
+        tied if tied.iter().all(is_dead) => {
             let troubles: Vec<String> = tied.iter().map(|master| master.trouble()).collect();
             Some(format!(
                 "it hangs on {}, while {} is up",

@@ -6,6 +6,7 @@ use super::super::simulator::down;
 use super::{Course, ONE, TWO, local};
 use crate::sidecar::facts::Line::{Publish, Request};
 use crate::sidecar::facts::{Local, What};
+use crate::sidecar::policy::Standing;
 use crate::sidecar::settings::{Mode, Settings};
 use crate::state::State;
 
@@ -25,7 +26,9 @@ fn hangs(course: &mut Course, milliseconds: u64) {
 fn a_minion_that_hangs_on_a_dead_master_is_restarted_once_per_backoff() {
     let mut course = Course::ready(Mode::Restart);
     let from = course.now;
-    hangs(&mut course, 400_000);
+    hangs(&mut course, 20_000);
+    course.learn(What::Restarted(Ok(())));
+    hangs(&mut course, 380_000);
     let restarts = course.restarts();
     let [first, second] = restarts.as_slice() else {
         panic!("{restarts:?}")
@@ -40,6 +43,55 @@ fn a_minion_that_hangs_on_a_dead_master_is_restarted_once_per_backoff() {
         "{}",
         last.why
     );
+}
+
+#[test]
+fn a_command_that_takes_longer_than_the_backoff_has_no_other_beside_it() {
+    let mut course = Course::new(Settings {
+        mode: Mode::Restart,
+        restart_backoff: Duration::from_secs(30),
+        ..Settings::default()
+    });
+    course.becomes_ready();
+    hangs(&mut course, 100_000);
+    assert_eq!(course.restarts().len(), 1);
+    course.learn(What::Restarted(Ok(())));
+    hangs(&mut course, 15_000);
+    assert_eq!(course.restarts().len(), 2);
+}
+
+#[test]
+fn a_minion_is_left_where_it_is_served_though_its_master_has_not_been_calm_for_long() {
+    let mut course = Course::ready(Mode::Restart);
+    let mut calm = 0;
+    // The more often it has fallen, the longer it takes until it is up again.
+    for _ in 0..6 {
+        course.dies(ONE);
+        course.well(1_000, &[ONE]);
+        course.stands(ONE);
+        let from = course.now;
+        while course.policy.standing(ONE) != Standing::Up {
+            course.well(1_000, &[]);
+            course.tied(&[ONE]);
+        }
+        calm = course.now - from;
+    }
+    assert!(calm > 15_000, "{calm} ms");
+    assert!(course.restarts().is_empty());
+}
+
+#[test]
+fn a_minion_that_waits_for_a_relay_is_not_helped_by_a_restart() {
+    let mut course = Course::ready(Mode::Restart);
+    course.policy.minion_waits_for_relay(true);
+    for _ in 0..200 {
+        course.learn(What::Minion(Local {
+            processes: vec![77],
+            ..Local::default()
+        }));
+        course.well(1_000, &[]);
+    }
+    assert!(course.restarts().is_empty());
 }
 
 #[test]
