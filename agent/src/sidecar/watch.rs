@@ -178,7 +178,7 @@ impl Shared {
 }
 
 /// The connection of the request line, for those who ask over it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Connected {
     /// Counts connections.
     generation: u64,

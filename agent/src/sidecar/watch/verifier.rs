@@ -338,7 +338,8 @@ impl Verifier {
     ) -> Result<(A, Vec<u8>), Lost> {
         let peer = connected.peer.ok_or(Lost::Gone)?;
         let _pass = self.pass(peer).await;
-        if self.connected.borrow().generation != connected.generation {
+        // It may have ended, or another one may be there, while we waited.
+        if *self.connected.borrow() != connected {
             return Err(Lost::Gone);
         }
         let (awaited, payload) = make()?;
