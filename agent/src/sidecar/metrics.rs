@@ -158,6 +158,11 @@ impl Metrics {
             .set(i64::from(elected));
     }
 
+    /// There is no relay any more.
+    pub fn forget_elected(&self) {
+        self.elected.clear();
+    }
+
     /// The relay went over to another master.
     pub fn switched(&self) {
         self.switches.inc();

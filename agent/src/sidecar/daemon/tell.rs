@@ -252,6 +252,9 @@ impl Audience {
                     .set_elected(&master.name, relay.master.as_ref() == Some(&master.name));
             }
         }
+        if report.relay.is_none() {
+            self.metrics.forget_elected();
+        }
         self.systemd.status(&in_a_line(&report));
         let status = serde_json::to_vec_pretty(&report).unwrap_or_else(|error| {
             tracing::error!(%error, "the report cannot be written");
