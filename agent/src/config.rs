@@ -92,6 +92,11 @@ pub enum Permissions {
     Unchecked,
 }
 
+/// Where the minion with this configuration writes its process id. Of a file that cannot be read, Salt's default.
+pub(crate) fn minion_pid_file(minion: &Path) -> PathBuf {
+    minion::pid_file(minion)
+}
+
 impl Config {
     /// Reads and checks everything; nothing is sent.
     ///

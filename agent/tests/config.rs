@@ -423,11 +423,42 @@ fn a_minion_without_an_id_has_it_in_a_file() {
 }
 
 #[test]
+fn a_minion_that_names_no_master_has_salts_own() {
+    let (folder, _) = minion_folder();
+    let text = format!("id: minion01\nroot_dir: {}\n", folder.0.path().display());
+    let config = folder.minion(&text).unwrap();
+    let names: Vec<&str> = config.masters.iter().map(|master| master.name.as_str()).collect();
+    assert_eq!(names, ["salt"]);
+}
+
+/// What Salt writes at its first sign-in may come after us.
+#[test]
+fn what_may_come_by_itself_is_told_from_what_never_will() {
+    let (folder, text) = minion_folder();
+    let may_pass = |text: &str| {
+        let source = Source::Minion(folder.write("minion", text, 0o644));
+        let error = Config::load(&source, Permissions::Checked).err();
+        error.expect("it should have been refused").may_pass()
+    };
+    assert!(!may_pass(&format!("{text}master_finger: nonsense\n")));
+    for file in ["minion.pem", "master_sign.pub"] {
+        let path = folder.path("etc/salt/pki/minion").join(file);
+        let aside = path.with_extension("aside");
+        fs::rename(&path, &aside).unwrap();
+        assert!(may_pass(&text), "without {file}");
+        fs::rename(&aside, &path).unwrap();
+    }
+}
+
+#[test]
 fn a_minion_that_trusts_on_first_use_is_not_followed() {
     let (folder, text) = minion_folder();
     fs::remove_file(folder.path("etc/salt/pki/minion/master_sign.pub")).unwrap();
     let error = refused(folder.minion(&text));
-    assert!(error.contains("nothing to verify a master with"), "{error}");
+    assert!(
+        error.contains("nothing to verify a master with") && error.contains("/pki/minion/minion_master.pub"),
+        "{error}"
+    );
     // With the key that the minion stored there is something to go by.
     fs::copy(
         folder.path("pki/master_sign.pub"),

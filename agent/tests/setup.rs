@@ -412,7 +412,7 @@ fn what_stands_against_the_relay_is_named_with_its_place() {
         ),
         (
             "no masters at all",
-            |host| host.minion("id: a\n"),
+            |host| host.minion("id: a\nmaster: []\n"),
             "no masters: list one or two",
         ),
         (

@@ -47,7 +47,11 @@ impl ConfigError {
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::None(_) | Self::Unreadable { .. } | Self::NoId { .. } | Self::Permissions { .. } => true,
+            Self::None(_)
+            | Self::Unreadable { .. }
+            | Self::NoId { .. }
+            | Self::NoAnchorYet { .. }
+            | Self::Permissions { .. } => true,
             Self::TooLong { .. }
             | Self::Yaml { .. }
             | Self::Id { .. }
@@ -179,8 +183,24 @@ pub enum ConfigError {
         /// What is missing.
         source: NoAnchor,
     },
+    /// There is nothing yet to check a master of the minion with.
+    #[error(
+        "{}: master {master}: nothing to verify a master with: there is neither {}, the public half of master_sign, nor {}, which \
+         salt-minion writes when a master has accepted it",
+        .file.display(), .signer.display(), .stored.display()
+    )]
+    NoAnchorYet {
+        /// The file.
+        file: PathBuf,
+        /// The master's name.
+        master: String,
+        /// Where the key belongs that signs all masters' keys.
+        signer: PathBuf,
+        /// Where the minion keeps its master's key.
+        stored: PathBuf,
+    },
     /// No masters.
-    #[error("{}: no masters: list one or two under `masters:` (`master:` in a minion's configuration)", .file.display())]
+    #[error("{}: no masters: list one or two under `masters:`", .file.display())]
     NoMasters {
         /// The file.
         file: PathBuf,

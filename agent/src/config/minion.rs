@@ -8,7 +8,7 @@ pub(crate) mod files;
 
 use std::path::{Path, PathBuf};
 
-use proto::auth::{NoAnchor, Trust};
+use proto::auth::Trust;
 use proto::crypto::{Fingerprint, PublicKey};
 use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
@@ -25,6 +25,11 @@ use super::{
 };
 use crate::sidecar::settings::{Mode, RelaySettings, Settings};
 
+/// The master of a minion that names none: Salt's default.
+const MASTER: &str = "salt";
+/// Where Salt writes a minion's process id by default.
+const PID_FILE: &str = "/var/run/salt-minion.pid";
+
 /// The options that matter here; the many others of Salt are ignored.
 #[derive(Deserialize, Default)]
 struct Raw {
@@ -32,6 +37,7 @@ struct Raw {
     master: Option<Spanned<Masters>>,
     pki_dir: Option<PathBuf>,
     root_dir: Option<PathBuf>,
+    pidfile: Option<PathBuf>,
     publish_port: Option<u16>,
     master_port: Option<u16>,
     master_sign_key_name: Option<String>,
@@ -58,6 +64,7 @@ struct Merged {
     master_layer: Option<Layer>,
     pki_dir: Option<PathBuf>,
     root_dir: Option<PathBuf>,
+    pidfile: Option<PathBuf>,
     publish_port: Option<u16>,
     master_port: Option<u16>,
     master_sign_key_name: Option<String>,
@@ -75,13 +82,23 @@ pub(super) fn load(path: &Path, permissions: Permissions) -> Result<Config, Conf
     })
 }
 
+/// Where a minion writes its process id. Of a file that cannot be read, Salt's default.
+pub(super) fn pid_file(path: &Path) -> PathBuf {
+    lenient(path).unwrap_or_default().pid_file()
+}
+
+/// The options of a minion of which nothing else is wanted; none if they cannot be read.
+fn lenient(path: &Path) -> Option<Merged> {
+    let mut merged = Merged::default();
+    for file in files::read(path).ok()? {
+        merged.take(&file).ok()?;
+    }
+    Some(merged)
+}
+
 /// Whether the only master in a minion's configuration is the relay of these settings. A file that cannot be read says nothing.
 pub(super) fn expects_relay(path: &Path, relay: &RelaySettings) -> bool {
-    let mut merged = Merged::default();
-    let files = files::read(path).unwrap_or_default();
-    if !files.iter().all(|file| merged.take(file).is_ok()) {
-        return false;
-    }
+    let merged = lenient(path).unwrap_or_default();
     let Some((_, master)) = &merged.master else {
         return false;
     };
@@ -149,22 +166,28 @@ impl Minion {
         settings: &Settings,
         saltfo_yaml: &Path,
     ) -> Result<Vec<MasterConfig>, ConfigError> {
-        let Some((file, master)) = &self.merged.master else {
-            return Err(ConfigError::NoMasters {
-                file: self.path.clone(),
-            });
+        let salts_own = Masters::One(MASTER.to_owned());
+        let (place, master) = match &self.merged.master {
+            Some((file, master)) => (Place::new(file, master.referenced), &master.value),
+            None => (
+                Place {
+                    file: self.path.clone(),
+                    line: 1,
+                    column: 1,
+                },
+                &salts_own,
+            ),
         };
-        let names = match &master.value {
+        let names = match master {
             Masters::One(name) => std::slice::from_ref(name),
             Masters::Several(names) => names.as_slice(),
         };
-        let place = Place::new(file, master.referenced);
         let masters = names
             .iter()
             .map(|name| self.anchors.master(name, &place, &self.merged))
             .collect::<Result<Vec<_>, _>>()?;
         // Only the relay is named in that file; elsewhere a master of this host could be meant.
-        let relays_own = file.file_name() == Some(RELAY_DROP_IN.as_ref());
+        let relays_own = place.file.file_name() == Some(RELAY_DROP_IN.as_ref());
         let is_relay = |master: &&MasterConfig| {
             relays_own || settings.mode == Mode::Relay && master.is_at(&settings.relay)
         };
@@ -183,19 +206,15 @@ impl Minion {
         self.anchors.signer.is_some()
     }
 
-    /// What makes a master genuine to it, where the master has anchors of its own.
+    /// What makes a master genuine to it, where the master has anchors of its own. `file`: where the master is named.
     pub(super) fn trust(
         &self,
+        file: &Path,
+        name: &Host,
         signer: Option<PublicKey>,
         pinned: Option<PublicKey>,
-    ) -> Result<Trust, NoAnchor> {
-        let anchors = &self.anchors;
-        let signer = signer.or_else(|| anchors.signer.clone());
-        let pinned = match &signer {
-            Some(_) => pinned,
-            None => pinned.or_else(|| anchors.stored.clone()),
-        };
-        Trust::new(signer, pinned, anchors.finger)
+    ) -> Result<Trust, ConfigError> {
+        self.anchors.trust(file, name, signer, pinned)
     }
 }
 
@@ -225,6 +244,7 @@ impl Merged {
         }
         self.pki_dir = raw.pki_dir.or(self.pki_dir.take());
         self.root_dir = raw.root_dir.or(self.root_dir.take());
+        self.pidfile = raw.pidfile.or(self.pidfile.take());
         self.publish_port = raw.publish_port.or(self.publish_port);
         self.master_port = raw.master_port.or(self.master_port);
         self.master_sign_key_name = raw.master_sign_key_name.or(self.master_sign_key_name.take());
@@ -275,19 +295,26 @@ impl Merged {
         pki_dir.join(format!("{name}.pub"))
     }
 
-    /// `root_dir` before `pki_dir`, unless it is there already: `salt.config.prepend_root_dir`.
     fn pki_dir(&self) -> PathBuf {
-        let pki_dir = self
-            .pki_dir
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("/etc/salt/pki/minion"));
-        let Some(root_dir) = &self.root_dir else {
-            return pki_dir;
-        };
-        if pki_dir.starts_with(root_dir) {
-            return pki_dir;
+        self.below_root(
+            self.pki_dir
+                .as_deref()
+                .unwrap_or(Path::new("/etc/salt/pki/minion")),
+        )
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.below_root(self.pidfile.as_deref().unwrap_or(Path::new(PID_FILE)))
+    }
+
+    /// `root_dir` before a path, unless it is there already: `salt.config.prepend_root_dir`.
+    fn below_root(&self, path: &Path) -> PathBuf {
+        match &self.root_dir {
+            Some(root_dir) if !path.starts_with(root_dir) => {
+                root_dir.join(path.strip_prefix("/").unwrap_or(path))
+            }
+            _ => path.to_owned(),
         }
-        root_dir.join(pki_dir.strip_prefix("/").unwrap_or(&pki_dir))
     }
 }
 
@@ -297,18 +324,20 @@ struct Anchors {
     /// The master key that the minion stored; with a signer it changes from master to master and proves nothing.
     stored: Option<PublicKey>,
     finger: Option<Fingerprint>,
+    /// Where the first two belong.
+    files: [PathBuf; 2],
 }
 
 impl Anchors {
     fn read(merged: &Merged, pki_dir: &Path) -> Result<Self, ConfigError> {
-        let signer = merged.signer(pki_dir);
+        let files = [merged.signer(pki_dir), pki_dir.join("minion_master.pub")];
+        let [signer, stored] = &files;
         let signer = signer
             .exists()
-            .then(|| key_file::public_key(&signer, "master_sign public key"))
+            .then(|| key_file::public_key(signer, "master_sign public key"))
             .transpose()?;
-        let stored = pki_dir.join("minion_master.pub");
         let stored = (signer.is_none() && stored.exists())
-            .then(|| key_file::public_key(&stored, "stored master key"))
+            .then(|| key_file::public_key(stored, "stored master key"))
             .transpose()?;
         let finger = match &merged.master_finger {
             Some((file, finger)) if !finger.value.is_empty() => Some(
@@ -323,6 +352,31 @@ impl Anchors {
             signer,
             stored,
             finger,
+            files,
+        })
+    }
+
+    /// What makes a master genuine that may have anchors of its own.
+    fn trust(
+        &self,
+        file: &Path,
+        name: &Host,
+        signer: Option<PublicKey>,
+        pinned: Option<PublicKey>,
+    ) -> Result<Trust, ConfigError> {
+        let signer = signer.or_else(|| self.signer.clone());
+        let pinned = match &signer {
+            Some(_) => pinned,
+            None => pinned.or_else(|| self.stored.clone()),
+        };
+        Trust::new(signer, pinned, self.finger).map_err(|_nothing| {
+            let [signer, stored] = self.files.clone();
+            ConfigError::NoAnchorYet {
+                file: file.to_owned(),
+                master: name.as_str().to_owned(),
+                signer,
+                stored,
+            }
         })
     }
 
@@ -332,13 +386,7 @@ impl Anchors {
             place: place.clone(),
             source,
         })?;
-        let trust = Trust::new(self.signer.clone(), self.stored.clone(), self.finger).map_err(|source| {
-            ConfigError::NoAnchor {
-                file: place.file.clone(),
-                master: name.as_str().to_owned(),
-                source,
-            }
-        })?;
+        let trust = self.trust(&place.file, &name, None, None)?;
         Ok(MasterConfig {
             address: name.clone(),
             name,
@@ -357,5 +405,27 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
             Err(_) => (entry, None),
         },
         _ => (entry, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_is_where_salt_writes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let minion = folder.path().join("minion");
+        for (text, expected) in [
+            ("id: a\n", "/var/run/salt-minion.pid"),
+            ("pidfile: /run/two.pid\n", "/run/two.pid"),
+            ("root_dir: /srv/two\n", "/srv/two/var/run/salt-minion.pid"),
+            ("root_dir: /srv/two\npidfile: run/pid\n", "/srv/two/run/pid"),
+            ("root_dir: /srv/two\npidfile: /srv/two/pid\n", "/srv/two/pid"),
+            ("nonsense: [\n", "/var/run/salt-minion.pid"),
+        ] {
+            std::fs::write(&minion, text).unwrap();
+            assert_eq!(pid_file(&minion), Path::new(expected), "{text}");
+        }
     }
 }

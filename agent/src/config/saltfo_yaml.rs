@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::auth::{NoAnchor, Trust};
+use proto::auth::Trust;
 use proto::crypto::{PrivateKey, PublicKey};
 use proto::identity::{Algorithms, Identity};
 use proto::message::MinionId;
@@ -98,7 +98,14 @@ fn whole(raw: &Raw, id: &Spanned<String>, pki: &RawPki, keys: &Keys<'_>) -> Resu
         .as_ref()
         .map(|key| keys.public("pki.master_sign_pub", key))
         .transpose()?;
-    let trust = |own: Option<PublicKey>, pinned| Trust::new(own.or_else(|| signer.clone()), pinned, None);
+    let trust = |name: &Host, own: Option<PublicKey>, pinned| {
+        let signer = own.or_else(|| signer.clone());
+        Trust::new(signer, pinned, None).map_err(|source| ConfigError::NoAnchor {
+            file: keys.path.to_owned(),
+            master: name.as_str().to_owned(),
+            source,
+        })
+    };
     let masters = raw.masters.iter().flatten();
     Ok(Config {
         identity,
@@ -121,7 +128,11 @@ fn beside_minion(raw: &Raw, minion: &Path, keys: &Keys<'_>) -> Result<Config, Co
         None => minion.masters(&sidecar, keys.path)?,
         Some(masters) => masters
             .iter()
-            .map(|master| keys.master(master, |signer, pinned| minion.trust(signer, pinned)))
+            .map(|master| {
+                keys.master(master, |name, signer, pinned| {
+                    minion.trust(keys.path, name, signer, pinned)
+                })
+            })
             .collect::<Result<_, _>>()?,
     };
     Ok(Config {
@@ -279,7 +290,7 @@ impl Keys<'_> {
     fn master(
         &self,
         raw: &RawMaster,
-        trust: impl Fn(Option<PublicKey>, Option<PublicKey>) -> Result<Trust, NoAnchor>,
+        trust: impl Fn(&Host, Option<PublicKey>, Option<PublicKey>) -> Result<Trust, ConfigError>,
     ) -> Result<MasterConfig, ConfigError> {
         let name = host(self.path, &raw.name)?;
         let address = match &raw.address {
@@ -292,11 +303,7 @@ impl Keys<'_> {
         };
         let pinned = own("master_pub", &raw.master_pub)?;
         let signer = own("master_sign_pub", &raw.master_sign_pub)?;
-        let trust = trust(signer, pinned).map_err(|source| ConfigError::NoAnchor {
-            file: self.path.to_owned(),
-            master: name.as_str().to_owned(),
-            source,
-        })?;
+        let trust = trust(&name, signer, pinned)?;
         Ok(MasterConfig {
             name,
             address,

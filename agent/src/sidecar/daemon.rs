@@ -18,11 +18,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::facts::{Fact, MasterIndex, What};
 use super::http::{self, Listening, Snapshot};
 use super::last_restart::LastRestart;
-use super::local::{Watcher, Which};
+use super::local::{CONFIG_DIR, Watcher, Which};
 use super::policy::{Decision, Policy};
 use super::settings::{Mode, Settings};
 use super::{restart, round_trip, systemd};
-use crate::config::{Config, ConfigError, Permissions, Source};
+use crate::config::{Config, ConfigError, Permissions, Source, minion_pid_file};
 use addresses::Addresses;
 use carrier::Carrier;
 use orders::Orders;
@@ -138,12 +138,12 @@ fn waits_in_vain(config: &Config, which: &Which) -> bool {
 fn which_minion(settings: &Settings, its_config: Option<&Path>) -> Which {
     let told = &settings.minion;
     let beside = its_config.and_then(Path::parent).map(PathBuf::from);
-    if told.config_dir.is_none() && told.pid_file.is_none() && beside.is_none() {
-        return Which::default();
-    }
+    let salts_own = || told.pid_file.is_none().then(|| PathBuf::from(CONFIG_DIR));
+    let config_dir = told.config_dir.clone().or(beside).or_else(salts_own);
+    let its_own = || Some(minion_pid_file(&config_dir.as_ref()?.join("minion")));
     Which {
-        config_dir: told.config_dir.clone().or(beside),
-        pid_file: told.pid_file.clone(),
+        pid_file: told.pid_file.clone().or_else(its_own),
+        config_dir,
     }
 }
 

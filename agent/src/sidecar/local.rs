@@ -11,6 +11,8 @@
 mod processes;
 mod sockets;
 
+pub(super) use processes::CONFIG_DIR;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,16 +34,6 @@ pub struct Which {
     pub config_dir: Option<PathBuf>,
     /// Its `pidfile`. It tells which of its processes holds the connections; without `config_dir`, also which minion it is.
     pub pid_file: Option<PathBuf>,
-}
-
-impl Default for Which {
-    /// Salt's own defaults.
-    fn default() -> Self {
-        Self {
-            config_dir: Some(PathBuf::from(processes::CONFIG_DIR)),
-            pid_file: Some(PathBuf::from("/var/run/salt-minion.pid")),
-        }
-    }
 }
 
 /// Where publications are to be had.

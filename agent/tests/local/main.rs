@@ -367,3 +367,26 @@ fn without_its_configuration_no_minion_is_guessed() {
     assert_eq!(local.processes, Vec::<u32>::new());
     assert!(local.unknown.unwrap().contains("none"));
 }
+
+#[test]
+fn a_job_that_outlives_its_minion_does_not_pass_for_it() {
+    let place = Place::new();
+    let mut minion = place.start("one");
+    minion.does("listen 127.0.0.11 4505");
+    minion.does("connect 127.0.0.11 4505");
+    let job: i32 = minion
+        .does("job ProcessPayload(jid=20261122221530123456)")
+        .parse()
+        .unwrap();
+    // It has the connection, and is in no pid file.
+    let mut watcher = Watcher::new(place.which("one"));
+    assert_eq!(tied_to(&mut watcher, &[0]).processes, [minion.pid()]);
+    drop(minion);
+    assert_eq!(watcher.look(&masters()), Local::default());
+    assert_eq!(
+        Watcher::new(place.which("one")).look(&masters()),
+        Local::default()
+    );
+    let job = rustix::process::Pid::from_raw(job).unwrap();
+    rustix::process::kill_process(job, rustix::process::Signal::KILL).expect("it lives");
+}

@@ -2,7 +2,8 @@
 //!
 //! A salt-minion is a Python process. By default it has two: one that starts the other anew when it fails, and the minion itself,
 //! whose id is in the `pidfile`; and one more for each job. The first has its arguments as it was given them; the others write a
-//! title over them (`setproctitle`, the arguments parted by blanks and some words more), and jobs inherit the connections.
+//! title over them (`setproctitle`, the arguments parted by blanks and some words more), and jobs inherit the connections. A job
+//! may outlive its minion, with a connection that nobody serves: it is known by its title, and by not being in the `pidfile`.
 //!
 //! Minions of one host are told apart by the folder of their configuration. It is compared by device and inode through
 //! `/proc/PID/root`, so that a container's `/etc/salt` is not taken for ours, and ours is known through links and bind mounts.
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::Which;
 
 /// Where a minion's configuration is if its command line does not say.
-pub(super) const CONFIG_DIR: &str = "/etc/salt";
+pub(in crate::sidecar) const CONFIG_DIR: &str = "/etc/salt";
 /// Of a command line, more than enough to find program and options.
 const COMMAND_LINE: u64 = 4096;
 /// A `pidfile` holds a number.
@@ -234,7 +235,7 @@ fn minion_arguments(pid: u32) -> Option<Vec<String>> {
     parse_command_line(&line)
 }
 
-/// The arguments of `salt-minion …` or `python … salt-minion …`, given apart or as a title.
+/// The arguments of `salt-minion …` or `python … salt-minion …`, given apart or as a title; none if the title is a job's.
 fn parse_command_line(line: &[u8]) -> Option<Vec<String>> {
     let line = String::from_utf8_lossy(line);
     let line = line.trim_end_matches(['\0', ' ']);
@@ -244,6 +245,9 @@ fn parse_command_line(line: &[u8]) -> Option<Vec<String>> {
         line.split_ascii_whitespace().collect()
     };
     let name = |word: &str| word.rsplit('/').next().map(str::to_owned).unwrap_or_default();
+    if words.iter().any(|word| is_of_a_job(word)) {
+        return None;
+    }
     let mut words = words.into_iter();
     let program = name(words.next()?);
     if program != "salt-minion" {
@@ -253,6 +257,12 @@ fn parse_command_line(line: &[u8]) -> Option<Vec<String>> {
         }
     }
     Some(words.map(str::to_owned).collect())
+}
+
+/// What `salt.minion` appends to a job's title: the name of the process, then that of the function that runs in it.
+fn is_of_a_job(word: &str) -> bool {
+    let functions = ["._thread_return", "._thread_multi_return"];
+    word.starts_with("ProcessPayload(jid=") || functions.iter().any(|function| word.ends_with(function))
 }
 
 /// `-c` or `--config-dir`, which Python's `optparse` also takes glued to its value or cut short.
@@ -336,6 +346,11 @@ mod tests {
             "/usr/bin/python3\0-m\0pdb\0/usr/bin/salt-minion\0",
             "/opt/saltstack/salt/bin/python3.10\0/usr/bin/salt-master\0",
             "/usr/bin/salt-minion-watch\0",
+            // Jobs, as recorded from 3006.25 and 3008.1.
+            "/v/bin/python /v/bin/salt-minion -c /tmp/m/etc MultiMinionProcessManager MinionProcessManager \
+             ProcessPayload(jid=20261122221530123456) Minion._thread_return\0",
+            "/usr/bin/python3 /usr/bin/salt-minion ProcessPayload(jid=20261122221530123456)\0",
+            "/usr/bin/python3 /usr/bin/salt-minion Minion._thread_multi_return\0",
         ] {
             assert_eq!(folder_of(line), None, "{line:?}");
         }
