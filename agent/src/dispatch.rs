@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 pub use job::{Function, FunctionError, Job, Order};
+pub(crate) use outcome::NO_RETCODE;
 pub use outcome::{Doing, Event, Outcome, Return, Unknown};
 
 use crate::config::Config;

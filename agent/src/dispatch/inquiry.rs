@@ -150,7 +150,7 @@ impl Inquiry {
         locate::ask(&self.config, &masters, &question, &minions, PATIENCE).await
     }
 
-    /// What the job caches of the masters have; an error is a refusal, and nothing comes from a master that does not answer.
+    /// What the job caches of the masters have, or why they tell nothing; nothing comes from a master that does not answer.
     fn ask_caches(&self) -> JoinSet<Option<Result<CachedJob, String>>> {
         let mut tasks = JoinSet::new();
         for &master in &self.caches {

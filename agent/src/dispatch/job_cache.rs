@@ -24,12 +24,23 @@ pub(super) struct CachedReturn<'a> {
     pub(super) retcode: Option<&'a Value>,
 }
 
-/// Looks a job up; or why the master says nothing of it, to be put behind its name.
+/// Why a master says nothing of a job, to be put behind its name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Untold {
+    /// `peer_run:` does not allow it.
+    #[error("{0}")]
+    Refused(String),
+    /// It tried.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Looks a job up.
 pub(super) async fn list_job(
     connection: &mut Connection,
     jid: &Jid,
     deadline: Instant,
-) -> Result<Result<CachedJob, String>, Failure> {
+) -> Result<Result<CachedJob, Untold>, Failure> {
     let command = Command::MinionRunner {
         function: LIST_JOB,
         arguments: &[Value::text(jid.as_str())],
@@ -40,14 +51,15 @@ pub(super) async fn list_job(
 
 /// Salt answers what is not permitted with an empty map, and no runner of these returns one; what a runner raised is a text
 /// (`salt/client/mixins.py`). That of 3008 raises when another master has published the job.
-fn judge(reply: Value, id: &MinionId) -> Result<CachedJob, String> {
+fn judge(reply: Value, id: &MinionId) -> Result<CachedJob, Untold> {
     if let Some(text) = reply.as_text() {
         let line = text.lines().next().unwrap_or_default();
-        return Err(format!("cannot look the job up: {}", shortened(line)));
+        let why = format!("cannot look the job up: {}", shortened(line));
+        return Err(Untold::Failed(why));
     }
     match reply.as_map() {
         Some(map) if !map.is_empty() => Ok(CachedJob(reply)),
-        _ => Err(permission::to_run(id, LIST_JOB)),
+        _ => Err(Untold::Refused(permission::to_run(id, LIST_JOB))),
     }
 }
 
@@ -129,10 +141,14 @@ mod tests {
     #[test]
     fn an_empty_map_is_a_refusal_and_a_text_is_a_failure() {
         let id = MinionId::parse("pipeline.xyz").unwrap();
-        let refused = judge(Value::Map(vec![]), &id).unwrap_err();
+        let Err(Untold::Refused(refused)) = judge(Value::Map(vec![]), &id) else {
+            panic!("an empty map is no refusal");
+        };
         assert!(refused.contains("peer_run:"), "{refused}");
         let raised = "Exception occurred in runner jobs.list_job: Traceback (most recent call last):\n  File";
-        let failed = judge(Value::text(raised), &id).unwrap_err();
+        let Err(Untold::Failed(failed)) = judge(Value::text(raised), &id) else {
+            panic!("a text is no failure");
+        };
         assert!(
             failed.starts_with("cannot look the job up: Exception occurred in runner"),
             "{failed}"

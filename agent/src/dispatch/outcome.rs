@@ -44,11 +44,16 @@ pub enum Doing {
     Silent,
 }
 
+/// What a person must know who relies on the exit code.
+pub(crate) const NO_RETCODE: &str = "the retcode is not known, success is judged by the return alone";
+
 /// How it ended for one minion.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Here is its return.
     Returned(Return),
+    /// Here is its return, but the retcode that was asked for did not come.
+    NoRetcode(Return, Unknown),
     /// No master has the minion: nothing was published for it.
     Nowhere {
         /// What the masters' states say.
@@ -84,7 +89,7 @@ pub struct Return {
     pub retcode: Option<Value>,
 }
 
-/// What is known of a job without a return.
+/// What is known of a job without a return, or without its retcode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
     /// The job, if it is known.

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::evidence::Evidence;
-use super::home::{Finding, Home, NO_RETCODE};
+use super::home::{Finding, Home};
 use super::inquiry::{self, Answers, Inquiry};
-use super::outcome::{Doing, Event, Outcome, Unknown};
+use super::outcome::{Doing, Event, Outcome, Return, Unknown};
 use crate::config::Config;
 use crate::master::Connection;
 
@@ -153,10 +153,7 @@ impl Watch {
             if now >= self.deadline {
                 for minion in evidence.waiting() {
                     match evidence.take_here(&minion) {
-                        Some(ret) => {
-                            self.notice(format!("{minion}: {NO_RETCODE}: it was not told in time"));
-                            self.tell(Event::Ended(minion, Outcome::Returned(ret)));
-                        }
+                        Some(ret) => self.lacks_retcode(minion, ret, "it was not told in time"),
                         None => self.give_up(&minion, Some(jid), "no return in time".to_owned()),
                     }
                 }
@@ -226,6 +223,12 @@ impl Watch {
                 }
                 false
             }
+            Finding::NoRetcode(minion, ret, why) => {
+                if evidence.is_done(&minion) {
+                    self.lacks_retcode(minion, ret, &why);
+                }
+                false
+            }
             Finding::Here(minion, ret) => {
                 evidence.is_here(&minion, &ret);
                 false
@@ -284,13 +287,22 @@ impl Watch {
     }
 
     fn give_up(&self, minion: &MinionId, jid: Option<&Jid>, why: String) {
-        let unknown = Unknown {
+        let unknown = self.unknown(jid, why);
+        self.tell(Event::Ended(minion.clone(), Outcome::Unknown(unknown)));
+    }
+
+    fn lacks_retcode(&self, minion: MinionId, ret: Return, why: &str) {
+        let unknown = self.unknown(Some(&ret.jid), format!("the retcode is not known: {why}"));
+        self.tell(Event::Ended(minion, Outcome::NoRetcode(ret, unknown)));
+    }
+
+    fn unknown(&self, jid: Option<&Jid>, why: String) -> Unknown {
+        Unknown {
             jid: jid.cloned(),
             master: self.home,
             mark: self.mark.clone(),
             why,
-        };
-        self.tell(Event::Ended(minion.clone(), Outcome::Unknown(unknown)));
+        }
     }
 
     fn name(&self, master: usize) -> &str {

@@ -35,8 +35,15 @@ struct Master {
 }
 
 impl Master {
-    /// `on_publish` answers the publish of the job, `on_return` the looks for its return.
+    /// `on_publish` answers the publish of the job, `on_return` the looks for its return. No runner is allowed.
     fn start(host: u8, on_publish: Fault, on_return: Fault) -> Self {
+        Self::with_runners(host, on_publish, on_return, |ask| {
+            seal(ask, &Value::Map(Vec::new()))
+        })
+    }
+
+    /// `on_runner` answers the calls of runners.
+    fn with_runners(host: u8, on_publish: Fault, on_return: Fault, on_runner: Fault) -> Self {
         let published = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&published);
         let fake = FakeMaster::start(
@@ -51,7 +58,7 @@ impl Master {
                     ("minion_pub", UNTOLD) => honest_job(ask),
                     ("minion_pub", "saltutil.refresh_pillar") => job(ask, PILLAR),
                     ("minion_pub", _) => job(ask, QUESTION),
-                    ("minion_runner", _) => seal(ask, &Value::Map(Vec::new())),
+                    ("minion_runner", _) => on_runner(ask),
                     ("pub_ret", _) => match ask.text("jid").as_str() {
                         PING | PILLAR => returned(ask, Value::Bool(true)),
                         JOB => on_return(ask),
@@ -268,6 +275,48 @@ fn a_retcode_that_may_not_be_asked_for_is_called_unknown() {
             "{ended:?}"
         );
     }
+}
+
+#[test]
+fn a_retcode_that_does_not_come_leaves_the_outcome_unknown() {
+    let faults: [(&str, Fault); 3] = [
+        ("in time", |_| Reply::Silence),
+        ("at all", |_| Reply::HangUp),
+        ("from a runner that fails", |ask| {
+            seal(ask, &Value::text("Exception occurred in runner jobs.list_job"))
+        }),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for (name, on_runner) in faults {
+            let junit = folder.path().join(name);
+            scope.spawn(move || {
+                let on_return: Fault = |ask| returned(ask, Value::text("done"));
+                let master = Master::with_runners(2, honest_job, on_return, on_runner);
+                let client = client(&[(MASTER, &master)]);
+                let ended = start(&client, &[MINION, UNTOLD, "x", "--timeout", "4"])
+                    .arg("--junit")
+                    .arg(&junit)
+                    .run();
+                assert_eq!(ended.code(), 7, "{name}: {ended:?}");
+                assert_eq!(ended.stdout, format!("{MINION}:\n    done\n"), "{name}");
+                for part in [
+                    "the outcome is not known: the retcode is not known",
+                    &format!("look again with: saltfo run --jid {JOB} {MINION}"),
+                ] {
+                    assert!(ended.stderr.contains(part), "{name}: {ended:?}");
+                }
+                let report = std::fs::read_to_string(&junit).unwrap();
+                assert!(report.contains("type=\"unknown-outcome\""), "{name}: {report}");
+            });
+        }
+    });
+    // What fails by its return alone has failed.
+    let on_return: Fault = |ask| returned(ask, Value::text("ERROR: no such service"));
+    let master = Master::with_runners(2, honest_job, on_return, |_| Reply::Silence);
+    let ended = start(&client(&[(MASTER, &master)]), &[MINION, UNTOLD, "--timeout", "3"]).run();
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("the retcode is not known"), "{ended:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::task::{Task, What};
 use crate::cli::CliError;
 use crate::cli::args::OnCancel;
 use crate::config::Config;
-use crate::dispatch::{self, Event, Outcome, Return, Unknown};
+use crate::dispatch::{self, Event, NO_RETCODE, Outcome, Return, Unknown};
 use crate::exit::Exit;
 use crate::success;
 
@@ -101,20 +101,22 @@ impl<'a> Report<'a> {
         let (exit, end) = match outcome {
             Outcome::Returned(ret) => {
                 function = self.function_of(&ret);
-                let outcome = success::judge(&function, &ret.ret, ret.retcode.as_ref());
-                if is_cut(&ret.ret) {
-                    self.progress.say(&format!(
-                        "{minion}: parts of the return are missing: it is longer than the minion's max_event_size"
-                    ));
-                }
-                let exit = match failure(&outcome) {
-                    None => Exit::Done,
-                    Some(why) => {
-                        self.progress.say(&format!("{minion}: failed: {why}"));
-                        Exit::Failed
+                self.returned(minion, &function, ret)
+            }
+            Outcome::NoRetcode(ret, unknown) => {
+                function = self.function_of(&ret);
+                match success::judge(&function, &ret.ret, None) {
+                    // Not a success, as far as anybody knows.
+                    success::Outcome::RetcodeNeeded { suspicion: None } => {
+                        self.say_if_cut(minion, &ret);
+                        let text = self.tell_unknown(minion, &unknown);
+                        (Exit::Unknown, End::NoRetcode(ret, text))
                     }
-                };
-                (exit, End::Returned(ret, outcome))
+                    _ => {
+                        self.progress.say(&format!("{minion}: {NO_RETCODE}"));
+                        self.returned(minion, &function, ret)
+                    }
+                }
             }
             Outcome::Nowhere { exit, why } => {
                 self.progress.say(&format!("no master has {minion}"));
@@ -143,6 +145,27 @@ impl<'a> Report<'a> {
         let taken = progress.suspend(|| results.take(minion, &function, end, began));
         self.note_written(minion, taken);
         exit
+    }
+
+    fn returned(&self, minion: &MinionId, function: &str, ret: Return) -> (Exit, End) {
+        self.say_if_cut(minion, &ret);
+        let outcome = success::judge(function, &ret.ret, ret.retcode.as_ref());
+        let exit = match failure(&outcome) {
+            None => Exit::Done,
+            Some(why) => {
+                self.progress.say(&format!("{minion}: failed: {why}"));
+                Exit::Failed
+            }
+        };
+        (exit, End::Returned(ret, outcome))
+    }
+
+    fn say_if_cut(&self, minion: &MinionId, ret: &Return) {
+        if is_cut(&ret.ret) {
+            self.progress.say(&format!(
+                "{minion}: parts of the return are missing: it is longer than the minion's max_event_size"
+            ));
+        }
     }
 
     /// The function that returned this. The minion of an earlier run's job tells it by its outputter at least
