@@ -392,6 +392,24 @@ fn a_result_that_cannot_be_printed_leaves_the_jid() {
 }
 
 #[test]
+fn what_cannot_be_said_on_stderr_changes_no_result() {
+    let failed: Fault = |ask| returned(ask, Value::text("'test.arg' is not available."));
+    for (on_return, code) in [(honest_return as Fault, 0), (failed, 1)] {
+        let master = Master::start(2, honest_job, on_return);
+        let client = client(&[(MASTER, &master)]);
+        let report = client.path("report.xml");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = start(&client, &[MINION, FUNCTION, "--junit", report.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(full.into())
+            .run_as_is();
+        assert_eq!(ended.code(), code, "{ended:?}");
+        assert!(ended.stdout.starts_with(&format!("{MINION}:\n")), "{ended:?}");
+        assert!(std::fs::read_to_string(report).unwrap().contains("<testcase"));
+    }
+}
+
+#[test]
 fn text_is_in_the_colours_that_are_asked_for() {
     let failed = |ask: &Ask| {
         let text = "The minion function caused an exception: \u{1b}[2J";

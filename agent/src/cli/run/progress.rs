@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::message::MinionId;
 
+use crate::cli::say;
 use crate::dispatch::Doing;
 
 /// The line, and what is said beside it on stderr. Where stderr is no terminal there is no line.
@@ -47,7 +48,7 @@ impl Progress {
 
     /// Says a line on stderr.
     pub(super) fn say(&self, text: &str) {
-        self.suspend(|| anstream::eprintln!("saltfo: {text}"));
+        self.suspend(|| say(text));
     }
 
     /// Takes the line away while something else is printed.
