@@ -350,6 +350,7 @@ impl Group {
                 Taken::Ended
             }
             Sent::Refused(why) => {
+                self.withdraw(mark);
                 for minion in &self.minions {
                     let why = format!("{}: {why}", master.name);
                     self.tell(Event::Ended(minion.clone(), Outcome::Refused(why)));
@@ -357,6 +358,7 @@ impl Group {
                 Taken::Ended
             }
             Sent::Unsent(verdict) => {
+                self.withdraw(mark);
                 let (name, state) = (&master.name, verdict.state.name());
                 Taken::Unsent(Unsent {
                     exit: Exit::of_unsent(&verdict),
@@ -365,6 +367,11 @@ impl Group {
                 })
             }
         }
+    }
+
+    fn withdraw(&self, mark: Mark) {
+        let master = self.master;
+        self.tell(Event::Withdrawn { master, mark });
     }
 
     async fn refresh_pillar(self) -> Taken {

@@ -16,6 +16,13 @@ pub enum Event {
         /// What the publication can be found by.
         mark: Mark,
     },
+    /// What was about to leave did not: under this mark that master has published nothing, and never will.
+    Withdrawn {
+        /// The master.
+        master: usize,
+        /// What the publication could have been found by.
+        mark: Mark,
+    },
     /// It was published.
     Published {
         /// The master.

@@ -1,5 +1,6 @@
 //! `saltfo run` at masters that lie about the publish, lose its reply, or its return: it leaves once.
 
+mod cancelling;
 mod head_start;
 
 use std::process::Stdio;
@@ -20,6 +21,7 @@ const PING: &str = "20261120184009000001";
 const JOB: &str = "20261120184009000002";
 const QUESTION: &str = "20261120184009000003";
 const PILLAR: &str = "20261120184009000004";
+const KILL: &str = "20261120184009000005";
 /// What is dispatched.
 const FUNCTION: &str = "test.arg";
 /// Its return does not tell whether it succeeded.
@@ -57,11 +59,13 @@ impl Master {
                     }
                     ("minion_pub", UNTOLD) => honest_job(ask),
                     ("minion_pub", "saltutil.refresh_pillar") => job(ask, PILLAR),
+                    ("minion_pub", "saltutil.kill_job") => job(ask, KILL),
                     ("minion_pub", _) => job(ask, QUESTION),
                     ("minion_runner", _) => on_runner(ask),
                     ("pub_ret", _) => match ask.text("jid").as_str() {
                         PING | PILLAR => returned(ask, Value::Bool(true)),
                         JOB => on_return(ask),
+                        KILL => returned(ask, Value::text("Signal 9 sent to job")),
                         _ => seal(ask, &Value::Map(Vec::new())),
                     },
                     _ => Reply::Bytes(ask.honest()),
