@@ -52,10 +52,14 @@ impl<'a> Report<'a> {
             What::PickUp(jid) => vec![(jid.clone(), task.minions.clone())],
             What::Dispatch(_) => Vec::new(),
         };
+        let mut progress = Progress::new();
+        if !published.is_empty() {
+            progress.published(&task.minions);
+        }
         Self {
             config,
             task,
-            progress: Progress::new(),
+            progress,
             results,
             start: Instant::now(),
             publishing: Vec::new(),
@@ -76,6 +80,7 @@ impl<'a> Report<'a> {
                 minions,
                 mark,
             } => {
+                self.progress.publishing(&minions);
                 let now = Instant::now();
                 self.left
                     .extend(minions.iter().map(|minion| (minion.clone(), now)));
@@ -90,21 +95,29 @@ impl<'a> Report<'a> {
                 for publication in self.publishing.extract_if(.., |one| is_it(one)) {
                     for minion in &publication.minions {
                         self.left.remove(minion);
+                        self.progress.forget(minion);
                     }
                 }
             }
             Event::Published { master, minions, jid } => {
+                self.progress.published(&minions);
                 let function = self.task.function().unwrap_or("the job");
                 let (master, names) = (self.name(master), names(&minions));
                 self.progress
                     .say(&format!("jid {jid} on {master}: {names}: {function}"));
                 self.published.push((jid, minions));
             }
+            // It may have been asked before its return was seen.
+            Event::Doing(minion, _) if self.ended.contains(&minion) => {}
             Event::Doing(minion, doing) => self.progress.doing(&minion, doing),
             Event::Notice(text) => self.progress.say(&text),
             Event::Ended(minion, outcome) => {
                 let exit = self.end(&minion, outcome);
                 self.worst = self.worst.max(exit);
+                // The last one ends the line.
+                if self.ended.len() + 1 < self.task.minions.len() {
+                    self.progress.forget(&minion);
+                }
                 self.ended.push(minion);
             }
         }
