@@ -344,11 +344,14 @@ fn words_that_are_none_are_found_before_anything_is_sent() {
     let file = folder.path().join("arguments.json");
     std::fs::write(&file, "[1,\n 2").unwrap();
     let file = file.to_str().unwrap();
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 14] = [
         (&[], "no minion is given"),
         (&[MINION], "no function is given"),
         (&["-L", "minion01,minion02"], "no function is given"),
         (&["web*", "test.ping"], "web*"),
+        (&["G@os:Debian", "test.ping"], "G@os:Debian"),
+        (&["-L", "minion01,I@role:web", "test.ping"], "I@role:web"),
+        (&["N@group", "test.ping"], "N@group"),
         (&[MINION, "test.ping,test.version"], "one at a time"),
         (&[MINION, "--base64", "dGVzdC5waW5n*"], "--base64 is no base64"),
         (
