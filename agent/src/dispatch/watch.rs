@@ -10,7 +10,7 @@ use proto::message::{Jid, Mark, MinionId};
 use rand::RngExt as _;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::evidence::Evidence;
 use super::home::{Finding, Home};
@@ -86,7 +86,7 @@ impl Watch {
             if Instant::now() >= self.deadline {
                 break "no return in time";
             }
-            sleep(pause).await;
+            sleep_until(self.deadline.min(Instant::now() + pause)).await;
             pause = pause.mul_f64(GROWTH).min(LONGEST_WAIT);
         };
         let why = format!("the reply of {name} was lost ({why}), and so was the jid: {give_up}");

@@ -209,7 +209,7 @@ fn whatever_the_reply_to_the_publish_is_it_leaves_once() {
                     assert_eq!(ended.code(), 7, "{name}: {ended:?}");
                     assert!(ended.stderr.contains("in its Target"), "{name}: {ended:?}");
                 }
-                assert!(ended.took < Duration::from_secs(15), "{name}: {ended:?}");
+                assert!(ended.took < Duration::from_secs(8), "{name}: {ended:?}");
             });
         }
     });
