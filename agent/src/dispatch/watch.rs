@@ -58,6 +58,7 @@ impl Watch {
         ));
         let (mut complete, mut pause) = (0_u32, SOON);
         let mut since_complete = None;
+        let mut untold = BTreeSet::new();
         let give_up = loop {
             let asked = timeout_at(
                 self.deadline,
@@ -74,13 +75,18 @@ impl Watch {
                 });
                 return self.watch(&jid, None).await;
             }
+            if let Some(why) = search.untold
+                && untold.insert(why.clone())
+            {
+                self.notice(format!("the job can be found only while it runs: {name} {why}"));
+            }
             if search.all_answered {
                 complete = complete.saturating_add(1);
                 let since = *since_complete.get_or_insert_with(Instant::now);
                 // The master that is down may still have the request, and tell of it when it is back.
                 let patience = Duration::from_secs(if search.home_answered { 5 } else { 60 });
                 if complete >= 2 && since.elapsed() >= patience {
-                    break "the minions do not run it, and no job cache tells of it: it was lost, or has ended";
+                    break "the minions do not run it, and the job cache does not tell of it: it was lost, or has ended";
                 }
             }
             if Instant::now() >= self.deadline {
