@@ -254,6 +254,14 @@ mod tests {
             Value::text("third"),
         ]);
         assert_eq!(failed("state.apply", &errors), "first \u{fffd}[31m; third");
+        let run = Value::map([(
+            "file_|-\u{1b}[2Jid_|-x_|-man\u{9b}aged",
+            state(Value::Bool(false)),
+        )]);
+        assert_eq!(
+            failed("state.apply", &run),
+            "\u{fffd}[2Jid (file.man\u{fffd}aged): so it is"
+        );
         let long = failed("state.apply", &Value::text("x".repeat(10_000)));
         assert_eq!(long.chars().count(), 301);
         let bytes = Value::Raw(vec![0xff, b'a']);

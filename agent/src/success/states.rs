@@ -71,8 +71,8 @@ impl StateResult<'_> {
     fn describe(&self) -> String {
         let comment = reason(&self.comment());
         let state = match self.parts() {
-            Some(tag) => format!("{} ({})", tag.id, tag.function),
-            None => String::from_utf8_lossy(self.tag).into_owned(),
+            Some(tag) => format!("{} ({})", one_line(&tag.id), one_line(&tag.function)),
+            None => one_line(&String::from_utf8_lossy(self.tag)),
         };
         if comment.is_empty() {
             state

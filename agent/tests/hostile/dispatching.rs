@@ -468,6 +468,15 @@ fn in_gitlab_the_block_of_a_minion_is_a_section() {
         )),
         "{printed:?}"
     );
+    // A name in the return cannot make or end a section.
+    let printed = gitlab(|ask| {
+        let key = "\r\u{1b}[0Ksection_end:1:minion01\r\u{1b}[0K";
+        returned(ask, Value::map([(key, Value::Bool(true))]))
+    });
+    assert!(
+        printed.contains("    ??[0Ksection_end:1:minion01??[0K:\n"),
+        "{printed:?}"
+    );
     // What went wrong lies open.
     let printed = gitlab(|ask| returned(ask, Value::text(format!("'{FUNCTION}' is not available."))));
     assert!(printed.contains(&format!(":{MINION}\r")), "{printed:?}");

@@ -1,5 +1,6 @@
 //! What is made of the ends of a job: blocks of text as they come, one document, a JUnit report.
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proto::message::{MinionId, Value};
@@ -146,6 +147,11 @@ impl Results {
             self.blocks.push_str(&block);
             return Ok(());
         }
+        // Elsewhere it is what Salt prints, to the byte.
+        let block = match self.folded || std::io::stdout().is_terminal() {
+            true => output::harmless(&block),
+            false => block,
+        };
         if !self.folded {
             return document::write_as_it_is(&block);
         }
