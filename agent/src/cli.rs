@@ -14,7 +14,8 @@ mod setup;
 mod status;
 mod steer;
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -98,10 +99,15 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(CliError::Stdout(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done.into(),
         Err(error) => {
-            anstream::eprintln!("saltfo: {error}");
+            say(&error);
             Exit::Usage.into()
         }
     }
+}
+
+/// Says a line on stderr. What becomes of a job must not hang on who reads it, so nothing comes of a full disk: `eprintln!` panics.
+fn say(text: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "saltfo: {text}");
 }
 
 fn run(args: &Args) -> Result<Exit, CliError> {

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 pub use job::{Function, FunctionError, Job, Order};
+pub(crate) use outcome::NO_RETCODE;
 pub use outcome::{Doing, Event, Outcome, Return, Unknown};
 
 use crate::config::Config;
@@ -349,6 +350,7 @@ impl Group {
                 Taken::Ended
             }
             Sent::Refused(why) => {
+                self.withdraw(mark);
                 for minion in &self.minions {
                     let why = format!("{}: {why}", master.name);
                     self.tell(Event::Ended(minion.clone(), Outcome::Refused(why)));
@@ -356,6 +358,7 @@ impl Group {
                 Taken::Ended
             }
             Sent::Unsent(verdict) => {
+                self.withdraw(mark);
                 let (name, state) = (&master.name, verdict.state.name());
                 Taken::Unsent(Unsent {
                     exit: Exit::of_unsent(&verdict),
@@ -364,6 +367,11 @@ impl Group {
                 })
             }
         }
+    }
+
+    fn withdraw(&self, mark: Mark) {
+        let master = self.master;
+        self.tell(Event::Withdrawn { master, mark });
     }
 
     async fn refresh_pillar(self) -> Taken {

@@ -182,6 +182,27 @@ mod tests {
     }
 
     #[test]
+    fn a_highstate_that_is_disabled_is_a_failure() {
+        // `highstate` in salt/modules/state.py of 3006.25 and 3008.1, whose minion makes retcode 0 of it.
+        let name = "Salt highstate run is disabled. To re-enable, run state.enable highstate";
+        let disabled = |result| {
+            Value::map([
+                ("name", Value::text(name)),
+                ("result", result),
+                ("comment", Value::text("Disabled")),
+            ])
+        };
+        for function in ["state.highstate", "state.apply"] {
+            for result in [Value::text("False"), Value::Bool(true)] {
+                assert_eq!(failed(function, &disabled(result)), format!("{name}: Disabled"));
+            }
+        }
+        let low = |result| judge("state.low", &state(result), Some(&Value::Int(0)));
+        assert_eq!(low(Value::Bool(true)), Outcome::Succeeded);
+        assert!(matches!(low(Value::text("False")), Outcome::Failed(_)));
+    }
+
+    #[test]
     fn the_retcode_of_an_orchestration_counts() {
         let run = Value::map([("test_|-a_|-a_|-nop", state(Value::Bool(true)))]);
         let of = |retcode: i64| {
@@ -233,6 +254,14 @@ mod tests {
             Value::text("third"),
         ]);
         assert_eq!(failed("state.apply", &errors), "first \u{fffd}[31m; third");
+        let run = Value::map([(
+            "file_|-\u{1b}[2Jid_|-x_|-man\u{9b}aged",
+            state(Value::Bool(false)),
+        )]);
+        assert_eq!(
+            failed("state.apply", &run),
+            "\u{fffd}[2Jid (file.man\u{fffd}aged): so it is"
+        );
         let long = failed("state.apply", &Value::text("x".repeat(10_000)));
         assert_eq!(long.chars().count(), 301);
         let bytes = Value::Raw(vec![0xff, b'a']);

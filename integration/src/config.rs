@@ -11,13 +11,14 @@ use crate::install::Salt;
 use crate::pki::{self, make_folder, write};
 
 /// What the dispatch identity of a lab may call on minions.
-const DISPATCH_FUNCTIONS: [&str; 6] = [
+const DISPATCH_FUNCTIONS: [&str; 7] = [
     "test.*",
     "saltutil.*",
     "state.*",
     "cmd.run",
     "cmd.run_all",
     "grains.*",
+    "pillar.get",
 ];
 
 /// Salt reads the files of `minion.d` and `master.d` in order of their names; a later one wins. These come after `saltfo.conf`,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::{ActiveMaster, Common};
 use super::document::{self, Lookup};
 use super::dotenv::Dotenv;
-use super::{CliError, block_on};
+use super::{CliError, block_on, say};
 use crate::exit::Exit;
 use crate::locate::locate;
 use crate::state::State;
@@ -60,7 +60,7 @@ fn explain(common: &Common, lookups: &[Lookup<'_>]) {
         .map(Lookup::minion)
         .collect();
     if !missing.is_empty() {
-        anstream::eprintln!("saltfo: no master has {}", missing.join(", "));
+        say(format_args!("no master has {}", missing.join(", ")));
     }
     let Some(lookup) = lookups
         .iter()
@@ -78,7 +78,7 @@ fn explain(common: &Common, lookups: &[Lookup<'_>]) {
                 .as_ref()
                 .map(|error| format!(": {error}"))
                 .unwrap_or_default();
-            anstream::eprintln!("saltfo: {}: {}{why}", master.name, master.state.name());
+            say(format_args!("{}: {}{why}", master.name, master.state.name()));
         }
     }
 }

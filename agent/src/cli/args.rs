@@ -229,7 +229,11 @@ Exit codes:
   0  the job succeeded
   1  it ran and failed: a state with result False, an error text, a retcode other than 0
   7  dispatched, and what became of it is not known or cannot be written; the jid is on stderr
-  and those of active-master if nothing was dispatched";
+  and those of active-master if nothing was dispatched
+With several minions it is the highest of all: beside 3 to 6 the job may have run on another minion,
+so do not repeat such a run by its exit code.
+
+A run that is cancelled (Ctrl-C, SIGTERM) exits with 7, or with 2 if nothing was dispatched.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {

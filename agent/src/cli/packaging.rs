@@ -2,8 +2,8 @@
 
 use clap::CommandFactory as _;
 
-use super::CliError;
 use super::args::Args;
+use super::{CliError, say};
 use crate::exit::Exit;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit, CliError> {
@@ -20,7 +20,7 @@ pub(super) fn man(command: Option<&str>) -> Result<Exit, CliError> {
         Some(name) => match root.find_subcommand(name) {
             Some(found) => found.clone(),
             None => {
-                anstream::eprintln!("saltfo: no command {name:?}: see saltfo --help");
+                say(format_args!("no command {name:?}: see saltfo --help"));
                 return Ok(Exit::Usage);
             }
         },

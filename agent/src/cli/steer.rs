@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{Common, Drain, Move};
-use super::{CliError, block_on, document, status};
+use super::{CliError, block_on, document, say, status};
 use crate::exit::Exit;
 use crate::sidecar::control::{self, ControlError, Done, Order, Outcome};
 
@@ -37,9 +37,9 @@ fn give(common: &Common, listen: Option<std::net::SocketAddr>, order: &Order) ->
             Ok(exit(done.result))
         }
         Err(ControlError::NoAnswer(why)) => {
-            anstream::eprintln!(
-                "saltfo: the sidecar has the order and did not say in time what became of it ({why}): see `saltfo status`"
-            );
+            say(format_args!(
+                "the sidecar has the order and did not say in time what became of it ({why}): see `saltfo status`"
+            ));
             Ok(Exit::Unknown)
         }
         Err(error) => Err(error.into()),

@@ -9,8 +9,8 @@ use proto::session::ReplyError;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 
-use super::job_cache::{self, CachedJob};
-use super::outcome::Return;
+use super::job_cache::{self, CachedJob, Untold};
+use super::outcome::{NO_RETCODE, Return};
 use crate::config::Config;
 use crate::locate::Pauses;
 use crate::master::{self, Connection, Failure};
@@ -33,14 +33,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(4);
 /// when the return is in, or after this.
 const TURN: Duration = Duration::from_millis(500);
 
-/// What a person must know who relies on the exit code.
-pub(super) const NO_RETCODE: &str = "the retcode is not known, success is judged by the return alone";
-
 /// What is found out there.
 #[derive(Debug)]
 pub(super) enum Finding {
     /// A minion's return.
     Return(MinionId, Return),
+    /// A minion's return whose retcode cannot be had; why.
+    NoRetcode(MinionId, Return, String),
     /// A minion's return is there, and its retcode is being asked for.
     Here(MinionId, Return),
     /// The master answered. `knows`: it published this job for us.
@@ -149,7 +148,7 @@ impl Home<'_> {
             return Ok(());
         }
         let cached = if here.iter().all(|(_, ret)| self.is_told(ret)) {
-            None
+            Ok(None)
         } else {
             // Others may publish meanwhile: a runner takes its time.
             connection.end_turn();
@@ -160,13 +159,20 @@ impl Home<'_> {
         };
         for (minion, mut ret) in here {
             self.waiting.retain(|other| *other != minion);
-            if let Some(job) = &cached {
-                if let Some(function) = job.function() {
-                    ret.function = Some(function.to_owned());
+            let finding = match &cached {
+                Ok(None) => Finding::Return(minion, ret),
+                Ok(Some(job)) => {
+                    if let Some(function) = job.function() {
+                        ret.function = Some(function.to_owned());
+                    }
+                    ret.retcode = job.of(&minion).and_then(|found| found.retcode).cloned();
+                    Finding::Return(minion, ret)
                 }
-                ret.retcode = job.of(&minion).and_then(|found| found.retcode).cloned();
-            }
-            self.tell(Finding::Return(minion, ret));
+                // With others it is as it would be alone.
+                Err(_) if self.is_told(&ret) => Finding::Return(minion, ret),
+                Err(why) => Finding::NoRetcode(minion, ret, why.clone()),
+            };
+            self.tell(finding);
         }
         Ok(())
     }
@@ -181,12 +187,20 @@ impl Home<'_> {
         })
     }
 
-    /// `pub_ret` has no retcode, so where it matters the job cache is asked.
-    async fn retcodes(&mut self, connection: &mut Connection) -> Result<Option<CachedJob>, Failure> {
+    /// `pub_ret` has no retcode, so where it matters the job cache is asked. Nothing comes if `peer_run:` does not allow that, which
+    /// is the operator's choice; the inner error says why the master cannot tell.
+    async fn retcodes(
+        &mut self,
+        connection: &mut Connection,
+    ) -> Result<Result<Option<CachedJob>, String>, Failure> {
         let deadline = self.deadline.min(Instant::now() + RUNNER);
         let why = match job_cache::list_job(connection, self.jid, deadline).await {
-            Ok(Ok(job)) => return Ok(Some(job)),
-            Ok(Err(why)) => why,
+            Ok(Ok(job)) => return Ok(Ok(Some(job))),
+            Ok(Err(Untold::Refused(why))) => {
+                self.tell(Finding::Notice(format!("{NO_RETCODE}: {}: {why}", self.name())));
+                return Ok(Ok(None));
+            }
+            Ok(Err(Untold::Failed(why))) => why,
             // A job that failed must not look as if it had succeeded because a master was busy.
             Err(failure) if self.runner_failures < RUNNER_TRIES => {
                 self.runner_failures = self.runner_failures.saturating_add(1);
@@ -194,10 +208,12 @@ impl Home<'_> {
             }
             Err(failure) => failure.to_string(),
         };
+        Ok(Err(format!("{}: {why}", self.name())))
+    }
+
+    fn name(&self) -> &str {
         let name = self.config.masters.get(self.master).map(|master| &master.name);
-        let name = name.map_or("the master", |name| name.as_str());
-        self.tell(Finding::Notice(format!("{NO_RETCODE}: {name}: {why}")));
-        Ok(None)
+        name.map_or("the master", |name| name.as_str())
     }
 
     fn tell(&self, finding: Finding) {

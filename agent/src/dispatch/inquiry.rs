@@ -150,7 +150,7 @@ impl Inquiry {
         locate::ask(&self.config, &masters, &question, &minions, PATIENCE).await
     }
 
-    /// What the job caches of the masters have; an error is a refusal, and nothing comes from a master that does not answer.
+    /// What the job caches of the masters have, or why they tell nothing; nothing comes from a master that does not answer.
     fn ask_caches(&self) -> JoinSet<Option<Result<CachedJob, String>>> {
         let mut tasks = JoinSet::new();
         for &master in &self.caches {
@@ -198,7 +198,7 @@ pub(super) async fn find(config: &Arc<Config>, home: usize, minions: &[MinionId]
             let mut connection = connect(config, home, deadline).await?;
             match minions.first() {
                 Some(minion) => job_cache::find(&mut connection, minion, mark, deadline).await,
-                None => Ok(None),
+                None => Ok(Ok(None)),
             }
         }
     );
@@ -207,10 +207,17 @@ pub(super) async fn find(config: &Arc<Config>, home: usize, minions: &[MinionId]
         let ours = |job: &&Value| job.get("tgt").is_some_and(|tgt| mark.is_in(tgt));
         Jid::parse(jobs.iter().find(ours)?.get("jid")?.as_text()?).ok()
     });
+    let home_answered = cached.is_ok();
+    let (cached, untold) = match cached {
+        Ok(Ok(cached)) => (cached, None),
+        Ok(Err(why)) => (None, Some(why.to_string())),
+        Err(_) => (None, None),
+    };
     Search {
-        jid: running.or(cached.as_ref().ok().cloned().flatten()),
+        jid: running.or(cached),
         all_answered: located.answers.iter().all(|answer| answer.found.is_some()),
-        home_answered: cached.is_ok(),
+        home_answered,
+        untold,
     }
 }
 
@@ -221,6 +228,8 @@ pub(super) struct Search {
     pub(super) all_answered: bool,
     /// The master that was to publish answers.
     pub(super) home_answered: bool,
+    /// Why its job cache cannot be searched, to be put behind its name.
+    pub(super) untold: Option<String>,
 }
 
 fn note_refusals(config: &Config, located: &Located, refusals: &mut BTreeSet<String>) {

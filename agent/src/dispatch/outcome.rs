@@ -16,6 +16,13 @@ pub enum Event {
         /// What the publication can be found by.
         mark: Mark,
     },
+    /// What was about to leave did not: under this mark that master has published nothing, and never will.
+    Withdrawn {
+        /// The master.
+        master: usize,
+        /// What the publication could have been found by.
+        mark: Mark,
+    },
     /// It was published.
     Published {
         /// The master.
@@ -44,11 +51,16 @@ pub enum Doing {
     Silent,
 }
 
+/// What a person must know who relies on the exit code.
+pub(crate) const NO_RETCODE: &str = "the retcode is not known, success is judged by the return alone";
+
 /// How it ended for one minion.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Here is its return.
     Returned(Return),
+    /// Here is its return, but the retcode that was asked for did not come.
+    NoRetcode(Return, Unknown),
     /// No master has the minion: nothing was published for it.
     Nowhere {
         /// What the masters' states say.
@@ -84,7 +96,7 @@ pub struct Return {
     pub retcode: Option<Value>,
 }
 
-/// What is known of a job without a return.
+/// What is known of a job without a return, or without its retcode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
     /// The job, if it is known.

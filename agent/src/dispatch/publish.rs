@@ -111,7 +111,8 @@ impl Publish<'_> {
             mark: Some(mark),
             announces: None,
         };
-        let deadline = deadline.min(Instant::now() + LONGEST_REPLY);
+        let end = deadline;
+        let deadline = end.min(Instant::now() + LONGEST_REPLY);
         about_to();
         let began = Instant::now();
         let (answer, seen) = {
@@ -142,7 +143,7 @@ impl Publish<'_> {
                     if began.elapsed() > STALL
                         && let Some(witness) = &mut witness
                     {
-                        let until = Instant::now() + REPEATS;
+                        let until = end.min(Instant::now() + REPEATS);
                         while let Some(seen) = witness.sees(&mut publications, mark, until).await {
                             if seen != jid {
                                 again.push(seen);
@@ -168,7 +169,7 @@ impl Publish<'_> {
         };
         let seen = match (seen, &mut witness) {
             (None, Some(witness)) => {
-                let until = Instant::now() + LOOK_OUT;
+                let until = end.min(Instant::now() + LOOK_OUT);
                 witness.sees(&mut publications, mark, until).await
             }
             (seen, _) => seen,
@@ -183,7 +184,7 @@ impl Publish<'_> {
                 }
             }
             None => {
-                let until = Instant::now() + ANSWER;
+                let until = end.min(Instant::now() + ANSWER);
                 let explained = if was_bad_load {
                     connection.why_bad_load(until).await
                 } else {

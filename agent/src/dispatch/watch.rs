@@ -10,12 +10,12 @@ use proto::message::{Jid, Mark, MinionId};
 use rand::RngExt as _;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::evidence::Evidence;
-use super::home::{Finding, Home, NO_RETCODE};
+use super::home::{Finding, Home};
 use super::inquiry::{self, Answers, Inquiry};
-use super::outcome::{Doing, Event, Outcome, Unknown};
+use super::outcome::{Doing, Event, Outcome, Return, Unknown};
 use crate::config::Config;
 use crate::master::Connection;
 
@@ -58,6 +58,7 @@ impl Watch {
         ));
         let (mut complete, mut pause) = (0_u32, SOON);
         let mut since_complete = None;
+        let mut untold = BTreeSet::new();
         let give_up = loop {
             let asked = timeout_at(
                 self.deadline,
@@ -74,19 +75,24 @@ impl Watch {
                 });
                 return self.watch(&jid, None).await;
             }
+            if let Some(why) = search.untold
+                && untold.insert(why.clone())
+            {
+                self.notice(format!("the job can be found only while it runs: {name} {why}"));
+            }
             if search.all_answered {
                 complete = complete.saturating_add(1);
                 let since = *since_complete.get_or_insert_with(Instant::now);
                 // The master that is down may still have the request, and tell of it when it is back.
                 let patience = Duration::from_secs(if search.home_answered { 5 } else { 60 });
                 if complete >= 2 && since.elapsed() >= patience {
-                    break "the minions do not run it, and no job cache tells of it: it was lost, or has ended";
+                    break "the minions do not run it, and the job cache does not tell of it: it was lost, or has ended";
                 }
             }
             if Instant::now() >= self.deadline {
                 break "no return in time";
             }
-            sleep(pause).await;
+            sleep_until(self.deadline.min(Instant::now() + pause)).await;
             pause = pause.mul_f64(GROWTH).min(LONGEST_WAIT);
         };
         let why = format!("the reply of {name} was lost ({why}), and so was the jid: {give_up}");
@@ -153,10 +159,7 @@ impl Watch {
             if now >= self.deadline {
                 for minion in evidence.waiting() {
                     match evidence.take_here(&minion) {
-                        Some(ret) => {
-                            self.notice(format!("{minion}: {NO_RETCODE}: it was not told in time"));
-                            self.tell(Event::Ended(minion, Outcome::Returned(ret)));
-                        }
+                        Some(ret) => self.lacks_retcode(minion, ret, "it was not told in time"),
                         None => self.give_up(&minion, Some(jid), "no return in time".to_owned()),
                     }
                 }
@@ -226,6 +229,12 @@ impl Watch {
                 }
                 false
             }
+            Finding::NoRetcode(minion, ret, why) => {
+                if evidence.is_done(&minion) {
+                    self.lacks_retcode(minion, ret, &why);
+                }
+                false
+            }
             Finding::Here(minion, ret) => {
                 evidence.is_here(&minion, &ret);
                 false
@@ -284,13 +293,22 @@ impl Watch {
     }
 
     fn give_up(&self, minion: &MinionId, jid: Option<&Jid>, why: String) {
-        let unknown = Unknown {
+        let unknown = self.unknown(jid, why);
+        self.tell(Event::Ended(minion.clone(), Outcome::Unknown(unknown)));
+    }
+
+    fn lacks_retcode(&self, minion: MinionId, ret: Return, why: &str) {
+        let unknown = self.unknown(Some(&ret.jid), format!("the retcode is not known: {why}"));
+        self.tell(Event::Ended(minion, Outcome::NoRetcode(ret, unknown)));
+    }
+
+    fn unknown(&self, jid: Option<&Jid>, why: String) -> Unknown {
+        Unknown {
             jid: jid.cloned(),
             master: self.home,
             mark: self.mark.clone(),
             why,
-        };
-        self.tell(Event::Ended(minion.clone(), Outcome::Unknown(unknown)));
+        }
     }
 
     fn name(&self, master: usize) -> &str {

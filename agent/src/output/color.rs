@@ -18,6 +18,19 @@ impl Colors {
         if color { Self::ON } else { Self::OFF }
     }
 
+    /// All sequences that there are.
+    pub(super) fn all() -> [&'static str; 6] {
+        let Self {
+            green,
+            cyan,
+            red,
+            light_red,
+            light_yellow,
+            end,
+        } = Self::ON;
+        [green, cyan, red, light_red, light_yellow, end]
+    }
+
     const ON: Self = Self {
         green: "\x1b[0;32m",
         cyan: "\x1b[0;36m",

@@ -5,6 +5,7 @@
 
 mod color;
 pub mod gitlab;
+mod harmless;
 mod highstate;
 mod json;
 pub mod junit;
@@ -16,6 +17,8 @@ mod yaml;
 use std::fmt;
 
 use proto::message::Value;
+
+pub use self::harmless::harmless;
 
 use self::color::Colors;
 use self::highstate::Unprinted;

@@ -24,9 +24,13 @@ pub(crate) struct Tag {
 }
 
 impl StateResult<'_> {
-    /// Whether it is false; `None` (`test=True`) is not.
+    /// Whether it is false; `None` (`test=True`) is not. `state.highstate` says it in a text when it is disabled.
     pub(crate) fn failed(&self) -> bool {
-        self.fields.get("result") == Some(&Value::Bool(false))
+        match self.fields.get("result") {
+            Some(Value::Bool(result)) => !result,
+            Some(Value::Raw(text)) => text == b"False",
+            _ => false,
+        }
     }
 
     /// The parts of the tag; `None` if it is something else.
@@ -67,8 +71,8 @@ impl StateResult<'_> {
     fn describe(&self) -> String {
         let comment = reason(&self.comment());
         let state = match self.parts() {
-            Some(tag) => format!("{} ({})", tag.id, tag.function),
-            None => String::from_utf8_lossy(self.tag).into_owned(),
+            Some(tag) => format!("{} ({})", one_line(&tag.id), one_line(&tag.function)),
+            None => one_line(&String::from_utf8_lossy(self.tag)),
         };
         if comment.is_empty() {
             state
@@ -131,16 +135,20 @@ pub(super) fn check(function: &str, ret: &Value) -> Result<(), String> {
         return Err("no state was run".to_owned());
     }
     for run in runs {
-        check_run(run)?;
+        check_run(function, run)?;
     }
     failed_results(ret)
 }
 
 /// `check_result` of salt/utils/state.py, but for results that are false, which [`failed_results`] finds.
-fn check_run(run: &Value) -> Result<(), String> {
+fn check_run(function: &str, run: &Value) -> Result<(), String> {
     match run {
-        // `state.low` gives the bare result.
-        Value::Map(_) if is_result(run) => Ok(()),
+        // `state.low` gives the bare result of its state; elsewhere it stands for states that were not run.
+        Value::Map(_) if is_result(run) && function == "state.low" => Ok(()),
+        Value::Map(_) if is_result(run) => {
+            let tag = run.get("name").and_then(Value::as_bytes).unwrap_or_default();
+            Err(StateResult { tag, fields: run }.describe())
+        }
         Value::Map(entries) if entries.is_empty() => Err("no state was run".to_owned()),
         Value::Map(entries) => entries.iter().try_for_each(|(key, value)| {
             let is_extend = key.as_bytes() == Some(b"__extend__");

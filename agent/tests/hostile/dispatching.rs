@@ -1,5 +1,6 @@
 //! `saltfo run` at masters that lie about the publish, lose its reply, or its return: it leaves once.
 
+mod cancelling;
 mod head_start;
 
 use std::process::Stdio;
@@ -20,6 +21,7 @@ const PING: &str = "20261120184009000001";
 const JOB: &str = "20261120184009000002";
 const QUESTION: &str = "20261120184009000003";
 const PILLAR: &str = "20261120184009000004";
+const KILL: &str = "20261120184009000005";
 /// What is dispatched.
 const FUNCTION: &str = "test.arg";
 /// Its return does not tell whether it succeeded.
@@ -35,8 +37,15 @@ struct Master {
 }
 
 impl Master {
-    /// `on_publish` answers the publish of the job, `on_return` the looks for its return.
+    /// `on_publish` answers the publish of the job, `on_return` the looks for its return. No runner is allowed.
     fn start(host: u8, on_publish: Fault, on_return: Fault) -> Self {
+        Self::with_runners(host, on_publish, on_return, |ask| {
+            seal(ask, &Value::Map(Vec::new()))
+        })
+    }
+
+    /// `on_runner` answers the calls of runners.
+    fn with_runners(host: u8, on_publish: Fault, on_return: Fault, on_runner: Fault) -> Self {
         let published = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&published);
         let fake = FakeMaster::start(
@@ -50,11 +59,13 @@ impl Master {
                     }
                     ("minion_pub", UNTOLD) => honest_job(ask),
                     ("minion_pub", "saltutil.refresh_pillar") => job(ask, PILLAR),
+                    ("minion_pub", "saltutil.kill_job") => job(ask, KILL),
                     ("minion_pub", _) => job(ask, QUESTION),
-                    ("minion_runner", _) => seal(ask, &Value::Map(Vec::new())),
+                    ("minion_runner", _) => on_runner(ask),
                     ("pub_ret", _) => match ask.text("jid").as_str() {
                         PING | PILLAR => returned(ask, Value::Bool(true)),
                         JOB => on_return(ask),
+                        KILL => returned(ask, Value::text("Signal 9 sent to job")),
                         _ => seal(ask, &Value::Map(Vec::new())),
                     },
                     _ => Reply::Bytes(ask.honest()),
@@ -198,7 +209,7 @@ fn whatever_the_reply_to_the_publish_is_it_leaves_once() {
                     assert_eq!(ended.code(), 7, "{name}: {ended:?}");
                     assert!(ended.stderr.contains("in its Target"), "{name}: {ended:?}");
                 }
-                assert!(ended.took < Duration::from_secs(15), "{name}: {ended:?}");
+                assert!(ended.took < Duration::from_secs(8), "{name}: {ended:?}");
             });
         }
     });
@@ -271,6 +282,48 @@ fn a_retcode_that_may_not_be_asked_for_is_called_unknown() {
 }
 
 #[test]
+fn a_retcode_that_does_not_come_leaves_the_outcome_unknown() {
+    let faults: [(&str, Fault); 3] = [
+        ("in time", |_| Reply::Silence),
+        ("at all", |_| Reply::HangUp),
+        ("from a runner that fails", |ask| {
+            seal(ask, &Value::text("Exception occurred in runner jobs.list_job"))
+        }),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for (name, on_runner) in faults {
+            let junit = folder.path().join(name);
+            scope.spawn(move || {
+                let on_return: Fault = |ask| returned(ask, Value::text("done"));
+                let master = Master::with_runners(2, honest_job, on_return, on_runner);
+                let client = client(&[(MASTER, &master)]);
+                let ended = start(&client, &[MINION, UNTOLD, "x", "--timeout", "4"])
+                    .arg("--junit")
+                    .arg(&junit)
+                    .run();
+                assert_eq!(ended.code(), 7, "{name}: {ended:?}");
+                assert_eq!(ended.stdout, format!("{MINION}:\n    done\n"), "{name}");
+                for part in [
+                    "the outcome is not known: the retcode is not known",
+                    &format!("look again with: saltfo run --jid {JOB} {MINION}"),
+                ] {
+                    assert!(ended.stderr.contains(part), "{name}: {ended:?}");
+                }
+                let report = std::fs::read_to_string(&junit).unwrap();
+                assert!(report.contains("type=\"unknown-outcome\""), "{name}: {report}");
+            });
+        }
+    });
+    // What fails by its return alone has failed.
+    let on_return: Fault = |ask| returned(ask, Value::text("ERROR: no such service"));
+    let master = Master::with_runners(2, honest_job, on_return, |_| Reply::Silence);
+    let ended = start(&client(&[(MASTER, &master)]), &[MINION, UNTOLD, "--timeout", "3"]).run();
+    assert_eq!(ended.code(), 1, "{ended:?}");
+    assert!(ended.stderr.contains("the retcode is not known"), "{ended:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_written_is_found_before_anything_is_sent() {
     let master = Master::start(2, honest_job, honest_return);
     for option in ["--out-file", "--junit"] {
@@ -291,11 +344,14 @@ fn words_that_are_none_are_found_before_anything_is_sent() {
     let file = folder.path().join("arguments.json");
     std::fs::write(&file, "[1,\n 2").unwrap();
     let file = file.to_str().unwrap();
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 14] = [
         (&[], "no minion is given"),
         (&[MINION], "no function is given"),
         (&["-L", "minion01,minion02"], "no function is given"),
         (&["web*", "test.ping"], "web*"),
+        (&["G@os:Debian", "test.ping"], "G@os:Debian"),
+        (&["-L", "minion01,I@role:web", "test.ping"], "I@role:web"),
+        (&["N@group", "test.ping"], "N@group"),
         (&[MINION, "test.ping,test.version"], "one at a time"),
         (&[MINION, "--base64", "dGVzdC5waW5n*"], "--base64 is no base64"),
         (
@@ -340,6 +396,24 @@ fn a_result_that_cannot_be_printed_leaves_the_jid() {
         assert!(ended.stderr.contains(JOB), "{form}: {ended:?}");
     }
     assert_eq!(master.published(), 2);
+}
+
+#[test]
+fn what_cannot_be_said_on_stderr_changes_no_result() {
+    let failed: Fault = |ask| returned(ask, Value::text("'test.arg' is not available."));
+    for (on_return, code) in [(honest_return as Fault, 0), (failed, 1)] {
+        let master = Master::start(2, honest_job, on_return);
+        let client = client(&[(MASTER, &master)]);
+        let report = client.path("report.xml");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = start(&client, &[MINION, FUNCTION, "--junit", report.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(full.into())
+            .run_as_is();
+        assert_eq!(ended.code(), code, "{ended:?}");
+        assert!(ended.stdout.starts_with(&format!("{MINION}:\n")), "{ended:?}");
+        assert!(std::fs::read_to_string(report).unwrap().contains("<testcase"));
+    }
 }
 
 #[test]
@@ -392,6 +466,15 @@ fn in_gitlab_the_block_of_a_minion_is_a_section() {
         rest.starts_with(&format!(
             "{MINION}: {FUNCTION}: succeeded\n{MINION}:\n    True\nsection_end:"
         )),
+        "{printed:?}"
+    );
+    // A name in the return cannot make or end a section.
+    let printed = gitlab(|ask| {
+        let key = "\r\u{1b}[0Ksection_end:1:minion01\r\u{1b}[0K";
+        returned(ask, Value::map([(key, Value::Bool(true))]))
+    });
+    assert!(
+        printed.contains("    ??[0Ksection_end:1:minion01??[0K:\n"),
         "{printed:?}"
     );
     // What went wrong lies open.

@@ -102,8 +102,30 @@ impl Saltfo {
         self.stdout(Stdio::piped()).stderr(Stdio::piped()).run_as_is()
     }
 
+    /// The same, and ends it with SIGTERM as soon as it is time to.
+    pub(crate) fn run_until(self, is_time: impl Fn() -> bool) -> Ended {
+        let piped = self.stdout(Stdio::piped()).stderr(Stdio::piped());
+        piped.run_watched(|child| {
+            let is_time = is_time();
+            if is_time {
+                let kill = r#"kill -TERM "$0""#;
+                let killed = Command::new("/bin/sh")
+                    .args(["-c", kill, &child.id().to_string()])
+                    .status();
+                assert!(killed.unwrap().success());
+            }
+            is_time
+        })
+    }
+
     /// Runs it with stdout and stderr as they were given.
-    pub(crate) fn run_as_is(mut self) -> Ended {
+    pub(crate) fn run_as_is(self) -> Ended {
+        self.run_watched(|_| true)
+    }
+
+    /// `look` is called until it has said yes.
+    fn run_watched(mut self, look: impl Fn(&Child) -> bool) -> Ended {
+        let mut has_looked = false;
         let start = Instant::now();
         let mut child = Guarded(self.command.spawn().unwrap());
         let stdout = reader(child.0.stdout.take());
@@ -116,6 +138,7 @@ impl Saltfo {
                 start.elapsed() < self.timeout + FAR_TOO_LONG,
                 "does not end by itself"
             );
+            has_looked = has_looked || look(&child.0);
             std::thread::sleep(Duration::from_millis(2));
         };
         let took = start.elapsed();

@@ -44,6 +44,7 @@ fn mistakes() -> Vec<Mistake> {
     vec![
         ("a pattern", |_| lookup("*"), "is a pattern"),
         ("a list", |_| lookup("a,b"), "is a pattern"),
+        ("a compound", |_| lookup("G@os:Debian"), "is a pattern"),
         ("a path", |_| lookup("../x"), "not a minion id"),
         ("no id", |_| lookup(""), "a minion id is empty"),
         (

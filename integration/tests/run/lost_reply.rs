@@ -81,6 +81,8 @@ pub(crate) fn a_job_that_is_over_before_anybody_looks_is_unknown(lab: &Lab) {
     let run = Once::start_with(lab, "minion01", 0, &["--timeout", "90"], Some(&relay.config));
     let ended = run.end();
     assert_eq!(ended.code, 7, "{ended:?}");
+    let lines = r"peer_run: {'^pipeline\.xyz$': ['jobs\.list_jobs$']}";
+    assert!(ended.stderr.contains(lines), "{ended:?}");
     assert!(
         ended
             .stderr
@@ -90,7 +92,7 @@ pub(crate) fn a_job_that_is_over_before_anybody_looks_is_unknown(lab: &Lab) {
     assert_eq!(ended.wait_for_line(lab), 1);
 }
 
-/// `salt2` lets us look through its jobs.
+/// `salt2` lets us look through its jobs, as it was installed.
 pub(crate) fn a_job_that_is_over_is_found_in_the_job_cache_if_that_is_allowed(lab: &Lab) {
     let relay = Relay::start(lab, "salt2", "refuse");
     let run = Once::start_with(lab, "minion02", 0, &["--timeout", "90"], Some(&relay.config));

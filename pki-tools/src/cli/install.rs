@@ -34,7 +34,7 @@ refresh_pillar, refresh_modules and sync_all. cmd.run is not among them, but min
 whoever has that key is root on every minion. What goes beyond: saltutil.* (cmd, runner and wheel reach other
 minions and the master), cp.*, file.*, pillar.* and config.* (they read what is secret), cmd.*, and *.*.
 Names are taken literally but for `*`, and are closed at both ends. publish.* is refused by Salt. It may also
-ask the masters for the results of jobs (peer_run: jobs.list_job), of everybody's.";
+ask the masters for jobs and their results (peer_run: jobs.list_job, jobs.list_jobs), of everybody's.";
 
 /// Arguments of `install`.
 #[derive(clap::Args)]

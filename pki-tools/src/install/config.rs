@@ -35,8 +35,9 @@ pub(super) fn master(host: &str, dispatch: &str, allowed: &[Function]) -> String
     for function in allowed {
         text.push_str(&format!("    - {}\n", quoted(&function.pattern())));
     }
-    let list_job = quoted(r"jobs\.list_job$");
-    text.push_str(&format!("peer_run:\n  {id}:\n    - {list_job}\n"));
+    // One job for its retcodes, all of them to find one whose jid got lost.
+    let list_jobs = quoted(r"jobs\.list_jobs?$");
+    text.push_str(&format!("peer_run:\n  {id}:\n    - {list_jobs}\n"));
     text
 }
 

@@ -114,7 +114,7 @@ fn the_dispatch_identity_may_call_what_is_allowed_and_nothing_like_it() {
     assert_eq!(config["master_sign_pubkey"], true);
     assert_eq!(
         config["peer_run"],
-        serde_json::json!({ r"^pipeline\.xyz$": [r"jobs\.list_job$"] })
+        serde_json::json!({ r"^pipeline\.xyz$": [r"jobs\.list_jobs?$"] })
     );
     let allowed = config["peer"][r"^pipeline\.xyz$"].as_array().unwrap();
     for pattern in [r"test\.ping$", r"state\..*$", r"saltutil\.find_job$"] {

@@ -55,6 +55,13 @@ impl MinionId {
         if text.len() > Self::MAX {
             return Err(MinionIdError::TooLong(text.len()));
         }
+        // `G@os:Debian`, a compound target of one term, which would be looked for as an id in vain (salt/utils/minions.py).
+        if let [b'A'..=b'Z', b'@', ..] = text.as_bytes() {
+            return Err(MinionIdError::Pattern {
+                id: text.to_owned(),
+                found: '@',
+            });
+        }
         for found in text.chars() {
             match found {
                 '*' | '?' | '[' | ']' | ',' => {
@@ -147,12 +154,34 @@ mod tests {
     #[test]
     fn patterns_lists_and_paths_are_no_ids() {
         for text in [
-            "", "*", "web?", "[ab]", "a,b", "../x", "a/b", "a\\b", "a b", "a\nb", "a\0", ".", "..",
+            "",
+            "*",
+            "web?",
+            "[ab]",
+            "a,b",
+            "../x",
+            "a/b",
+            "a\\b",
+            "a b",
+            "a\nb",
+            "a\0",
+            ".",
+            "..",
+            "G@os:Debian",
+            "I@role:web",
+            "N@group",
+            "E@web.*",
         ] {
             assert!(MinionId::parse(text).is_err(), "{text:?}");
         }
         assert!(MinionId::parse(&"a".repeat(256)).is_err());
-        for text in ["minion01", "minion01.xyz.example", "grün", "a@b:c-d_e"] {
+        for text in [
+            "minion01",
+            "minion01.xyz.example",
+            "grün",
+            "a@b:c-d_e",
+            "root@HOST",
+        ] {
             assert_eq!(MinionId::parse(text).unwrap().as_str(), text);
         }
     }

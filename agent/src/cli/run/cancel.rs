@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: a pipeline that is cancelled.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -35,7 +35,7 @@ pub(super) async fn is_to_be_killed(wish: Option<OnCancel>, signals: &mut Signal
     match wish {
         Some(wish) => wish == OnCancel::Kill,
         None if io::stdin().is_terminal() && io::stderr().is_terminal() => {
-            anstream::eprint!("saltfo: kill it on the minion? [y/N] ");
+            let _ = write!(anstream::stderr(), "saltfo: kill it on the minion? [y/N] ");
             tokio::select! {
                 answer = line() => matches!(answer.trim(), "y" | "Y" | "yes"),
                 () = signals.next() => false,

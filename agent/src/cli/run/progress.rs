@@ -6,12 +6,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::message::MinionId;
 
+use crate::cli::say;
 use crate::dispatch::Doing;
+
+const LOCATING: &str = "locating";
 
 /// The line, and what is said beside it on stderr. Where stderr is no terminal there is no line.
 pub(super) struct Progress {
     bar: ProgressBar,
-    doing: BTreeMap<MinionId, Doing>,
+    /// Of those whose job is under way.
+    words: BTreeMap<MinionId, &'static str>,
 }
 
 impl Progress {
@@ -22,32 +26,60 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.set_message("locating");
+        bar.set_message(LOCATING);
         bar.enable_steady_tick(Duration::from_millis(200));
         Self {
             bar,
-            doing: BTreeMap::new(),
+            words: BTreeMap::new(),
         }
     }
 
+    /// Their job is about to be sent.
+    pub(super) fn publishing(&mut self, minions: &[MinionId]) {
+        self.put(minions, "publishing");
+    }
+
+    /// They have their job, as far as is known.
+    pub(super) fn published(&mut self, minions: &[MinionId]) {
+        self.put(minions, "waiting");
+    }
+
     pub(super) fn doing(&mut self, minion: &MinionId, doing: Doing) {
-        self.doing.insert(minion.clone(), doing);
-        let word = |doing: &Doing| match doing {
+        let word = match doing {
             Doing::Running => "running",
             Doing::Idle => "does not run it, its return is looked for",
             Doing::Silent => "does not answer",
         };
+        self.put(std::slice::from_ref(minion), word);
+    }
+
+    /// Nothing is to be told of it any more, or not yet.
+    pub(super) fn forget(&mut self, minion: &MinionId) {
+        self.words.remove(minion);
+        self.show();
+    }
+
+    fn put(&mut self, minions: &[MinionId], word: &'static str) {
+        let words = minions.iter().map(|minion| (minion.clone(), word));
+        self.words.extend(words);
+        self.show();
+    }
+
+    fn show(&self) {
         let all: Vec<String> = self
-            .doing
+            .words
             .iter()
-            .map(|(minion, doing)| format!("{minion}: {}", word(doing)))
+            .map(|(minion, word)| format!("{minion}: {word}"))
             .collect();
-        self.bar.set_message(all.join(", "));
+        self.bar.set_message(match all.as_slice() {
+            [] => LOCATING.to_owned(),
+            all => all.join(", "),
+        });
     }
 
     /// Says a line on stderr.
     pub(super) fn say(&self, text: &str) {
-        self.suspend(|| anstream::eprintln!("saltfo: {text}"));
+        self.suspend(|| say(text));
     }
 
     /// Takes the line away while something else is printed.

@@ -13,9 +13,12 @@ use super::task::{Task, What};
 use crate::cli::CliError;
 use crate::cli::args::OnCancel;
 use crate::config::Config;
-use crate::dispatch::{self, Event, Outcome, Return, Unknown};
+use crate::dispatch::{self, Event, NO_RETCODE, Outcome, Return, Unknown};
 use crate::exit::Exit;
 use crate::success;
+
+/// What is said of a minion of which nothing was reported in the end.
+const LOST: &str = "a part of saltfo failed inside and ended early";
 
 /// What happened so far.
 pub(super) struct Report<'a> {
@@ -29,6 +32,8 @@ pub(super) struct Report<'a> {
     /// When the job left to a minion.
     left: BTreeMap<MinionId, Instant>,
     ended: Vec<MinionId>,
+    /// A signal has ended the run; what the minions said of their jobs then, if these were to be killed.
+    cancelled: Option<BTreeMap<MinionId, String>>,
     worst: Exit,
     /// Something was to be written, and could not.
     is_lost: bool,
@@ -47,16 +52,21 @@ impl<'a> Report<'a> {
             What::PickUp(jid) => vec![(jid.clone(), task.minions.clone())],
             What::Dispatch(_) => Vec::new(),
         };
+        let mut progress = Progress::new();
+        if !published.is_empty() {
+            progress.published(&task.minions);
+        }
         Self {
             config,
             task,
-            progress: Progress::new(),
+            progress,
             results,
             start: Instant::now(),
             publishing: Vec::new(),
             published,
             left: BTreeMap::new(),
             ended: Vec::new(),
+            cancelled: None,
             worst: Exit::Done,
             is_lost: false,
         }
@@ -70,6 +80,7 @@ impl<'a> Report<'a> {
                 minions,
                 mark,
             } => {
+                self.progress.publishing(&minions);
                 let now = Instant::now();
                 self.left
                     .extend(minions.iter().map(|minion| (minion.clone(), now)));
@@ -79,18 +90,34 @@ impl<'a> Report<'a> {
                     mark,
                 });
             }
+            Event::Withdrawn { master, mark } => {
+                let is_it = |one: &Publication| one.master == master && one.mark == mark;
+                for publication in self.publishing.extract_if(.., |one| is_it(one)) {
+                    for minion in &publication.minions {
+                        self.left.remove(minion);
+                        self.progress.forget(minion);
+                    }
+                }
+            }
             Event::Published { master, minions, jid } => {
+                self.progress.published(&minions);
                 let function = self.task.function().unwrap_or("the job");
                 let (master, names) = (self.name(master), names(&minions));
                 self.progress
                     .say(&format!("jid {jid} on {master}: {names}: {function}"));
                 self.published.push((jid, minions));
             }
+            // It may have been asked before its return was seen.
+            Event::Doing(minion, _) if self.ended.contains(&minion) => {}
             Event::Doing(minion, doing) => self.progress.doing(&minion, doing),
             Event::Notice(text) => self.progress.say(&text),
             Event::Ended(minion, outcome) => {
                 let exit = self.end(&minion, outcome);
                 self.worst = self.worst.max(exit);
+                // The last one ends the line.
+                if self.ended.len() + 1 < self.task.minions.len() {
+                    self.progress.forget(&minion);
+                }
                 self.ended.push(minion);
             }
         }
@@ -101,20 +128,22 @@ impl<'a> Report<'a> {
         let (exit, end) = match outcome {
             Outcome::Returned(ret) => {
                 function = self.function_of(&ret);
-                let outcome = success::judge(&function, &ret.ret, ret.retcode.as_ref());
-                if is_cut(&ret.ret) {
-                    self.progress.say(&format!(
-                        "{minion}: parts of the return are missing: it is longer than the minion's max_event_size"
-                    ));
-                }
-                let exit = match failure(&outcome) {
-                    None => Exit::Done,
-                    Some(why) => {
-                        self.progress.say(&format!("{minion}: failed: {why}"));
-                        Exit::Failed
+                self.returned(minion, &function, ret)
+            }
+            Outcome::NoRetcode(ret, unknown) => {
+                function = self.function_of(&ret);
+                match success::judge(&function, &ret.ret, None) {
+                    // Not a success, as far as anybody knows.
+                    success::Outcome::RetcodeNeeded { suspicion: None } => {
+                        self.say_if_cut(minion, &ret);
+                        let text = self.tell_unknown(minion, &unknown);
+                        (Exit::Unknown, End::NoRetcode(ret, text))
                     }
-                };
-                (exit, End::Returned(ret, outcome))
+                    _ => {
+                        self.progress.say(&format!("{minion}: {NO_RETCODE}"));
+                        self.returned(minion, &function, ret)
+                    }
+                }
             }
             Outcome::Nowhere { exit, why } => {
                 self.progress.say(&format!("no master has {minion}"));
@@ -143,6 +172,27 @@ impl<'a> Report<'a> {
         let taken = progress.suspend(|| results.take(minion, &function, end, began));
         self.note_written(minion, taken);
         exit
+    }
+
+    fn returned(&self, minion: &MinionId, function: &str, ret: Return) -> (Exit, End) {
+        self.say_if_cut(minion, &ret);
+        let outcome = success::judge(function, &ret.ret, ret.retcode.as_ref());
+        let exit = match failure(&outcome) {
+            None => Exit::Done,
+            Some(why) => {
+                self.progress.say(&format!("{minion}: failed: {why}"));
+                Exit::Failed
+            }
+        };
+        (exit, End::Returned(ret, outcome))
+    }
+
+    fn say_if_cut(&self, minion: &MinionId, ret: &Return) {
+        if is_cut(&ret.ret) {
+            self.progress.say(&format!(
+                "{minion}: parts of the return are missing: it is longer than the minion's max_event_size"
+            ));
+        }
     }
 
     /// The function that returned this. The minion of an earlier run's job tells it by its outputter at least
@@ -198,6 +248,7 @@ impl<'a> Report<'a> {
     /// A signal came: tells what goes on, and kills it if that is wished.
     pub(super) async fn cancel(&mut self, wish: Option<OnCancel>, signals: &mut Signals) {
         self.progress.clear();
+        self.cancelled = Some(BTreeMap::new());
         if self.publishing.is_empty() && self.published.is_empty() {
             self.progress.say("cancelled: nothing was dispatched");
             self.worst = self.worst.max(Exit::Usage);
@@ -253,8 +304,9 @@ impl<'a> Report<'a> {
             };
             for (minion, answer) in answers {
                 let answer = answer.as_deref().unwrap_or("no answer: it may go on");
-                self.progress
-                    .say(&format!("{minion}: kill: {}", success::reason(answer)));
+                let answer = success::reason(answer);
+                self.progress.say(&format!("{minion}: kill: {answer}"));
+                self.cancelled.get_or_insert_default().insert(minion, answer);
             }
         }
     }
@@ -262,16 +314,22 @@ impl<'a> Report<'a> {
     /// Writes what was not written yet.
     pub(super) fn finish(mut self) -> Exit {
         self.progress.clear();
+        if self.cancelled.is_none() {
+            self.tell_lost();
+        }
         let (task, start) = (self.task, self.start);
-        let (left, published) = (&self.left, &self.published);
+        let (left, cancelled) = (&self.left, &self.cancelled);
+        let (publishing, published) = (&self.publishing, &self.published);
         let missing = |minion: &MinionId| {
             let jid = published.iter().find(|(_, minions)| minions.contains(minion));
-            let end = match jid {
-                Some((jid, _)) => End::Unknown(format!("cancelled: jid {jid} goes on")),
-                None if left.contains_key(minion) => {
-                    End::Unknown("cancelled while it was published".to_owned())
-                }
-                None => End::NotDispatched("cancelled before it was dispatched".to_owned()),
+            let is_publishing = publishing.iter().any(|one| one.minions.contains(minion));
+            let killed = cancelled.as_ref().and_then(|killed| killed.get(minion));
+            let why = if cancelled.is_some() { "cancelled" } else { LOST };
+            let end = match (jid, killed) {
+                (Some((jid, _)), Some(answer)) => End::Unknown(format!("{why}: jid {jid}: kill: {answer}")),
+                (Some((jid, _)), None) => End::Unknown(format!("{why}: jid {jid} goes on")),
+                _ if is_publishing => End::Unknown(format!("{why} while it was published")),
+                _ => End::NotDispatched(format!("{why} before it was dispatched")),
             };
             (end, left.get(minion).copied().unwrap_or(start))
         };
@@ -286,6 +344,30 @@ impl<'a> Report<'a> {
             // Where nothing was dispatched, trying again does no harm.
             true if self.published.is_empty() && self.publishing.is_empty() => self.worst.max(Exit::Usage),
             true => self.worst.max(Exit::Unknown),
+        }
+    }
+
+    /// A part of the run that ended without a word must not look like success.
+    fn tell_lost(&mut self) {
+        let minions = self.task.minions.iter();
+        let lost: Vec<&MinionId> = minions.filter(|minion| !self.ended.contains(minion)).collect();
+        for minion in lost {
+            let jid = self.published.iter().rfind(|(_, of)| of.contains(minion));
+            let publication = self.publishing.iter().rfind(|one| one.minions.contains(minion));
+            if jid.is_none() && publication.is_none() {
+                self.progress
+                    .say(&format!("{minion}: {LOST} before anything was dispatched"));
+                self.worst = self.worst.max(Exit::Usage);
+                continue;
+            }
+            let unknown = Unknown {
+                jid: jid.map(|(jid, _)| jid.clone()),
+                master: publication.map(|one| one.master),
+                mark: publication.map(|one| one.mark.clone()),
+                why: LOST.to_owned(),
+            };
+            self.tell_unknown(minion, &unknown);
+            self.worst = self.worst.max(Exit::Unknown);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is made of the ends of a job: blocks of text as they come, one document, a JUnit report.
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proto::message::{MinionId, Value};
@@ -16,8 +17,24 @@ use crate::success::Outcome;
 /// How a job ended on a minion.
 pub(super) enum End {
     Returned(Return, Outcome),
+    /// The return is printed, but whether the job succeeded is not known.
+    NoRetcode(Return, String),
     Unknown(String),
     NotDispatched(String),
+}
+
+/// What is said of a return in the log.
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict<'a> {
+    Succeeded,
+    Failed(&'a str),
+    Unknown,
+}
+
+impl Verdict<'_> {
+    fn is_failure(self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
 }
 
 /// Prints, collects and writes.
@@ -80,7 +97,11 @@ impl Results {
         let time = began.elapsed();
         let printed = match &end {
             End::Returned(ret, outcome) if self.out == Out::Text => {
-                self.print(minion, function, ret, outcome, time)
+                let verdict = failure(outcome).map_or(Verdict::Succeeded, Verdict::Failed);
+                self.print(minion, function, ret, verdict, time)
+            }
+            End::NoRetcode(ret, _) if self.out == Out::Text => {
+                self.print(minion, function, ret, Verdict::Unknown, time)
             }
             _ => Ok(()),
         };
@@ -105,10 +126,9 @@ impl Results {
         minion: &MinionId,
         function: &str,
         ret: &Return,
-        outcome: &Outcome,
+        verdict: Verdict<'_>,
         time: Duration,
     ) -> Result<(), CliError> {
-        let failure = failure(outcome);
         let block = output::of_minion(
             &Returned {
                 minion: minion.as_str(),
@@ -119,7 +139,7 @@ impl Results {
                 retcode: ret
                     .retcode
                     .as_ref()
-                    .map_or_else(|| failure.map(|_| 1), |code| Some(number(code))),
+                    .map_or_else(|| verdict.is_failure().then_some(1), |code| Some(number(code))),
             },
             &self.look,
         )?;
@@ -127,17 +147,24 @@ impl Results {
             self.blocks.push_str(&block);
             return Ok(());
         }
+        // Elsewhere it is what Salt prints, to the byte.
+        let block = match self.folded || std::io::stdout().is_terminal() {
+            true => output::harmless(&block),
+            false => block,
+        };
         if !self.folded {
             return document::write_as_it_is(&block);
         }
-        let header = match failure {
-            None => format!("{minion}: {function}: succeeded"),
-            Some(why) => format!("{minion}: {function}: failed: {why}"),
+        let header = match verdict {
+            Verdict::Succeeded => format!("{minion}: {function}: succeeded"),
+            Verdict::Failed(why) => format!("{minion}: {function}: failed: {why}"),
+            Verdict::Unknown => format!("{minion}: {function}: returned, its retcode is not known"),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let times = (now.saturating_sub(time).as_secs(), now.as_secs());
         let section = Section::new(minion.as_str());
-        document::write_as_it_is(&section.around(&block, &header, times, failure.is_none()))
+        let collapsed = verdict == Verdict::Succeeded;
+        document::write_as_it_is(&section.around(&block, &header, times, collapsed))
     }
 
     /// Writes what was not written yet. `missing` says what became of a minion whose end is not known.
@@ -161,8 +188,8 @@ impl Results {
             self.blocks
         } else {
             let returns = in_order(&self.ended, minions).filter_map(|entry| match &entry.end {
-                End::Returned(ret, _) => Some((entry.minion.as_str(), &ret.ret)),
-                _ => None,
+                End::Returned(ret, _) | End::NoRetcode(ret, _) => Some((entry.minion.as_str(), &ret.ret)),
+                End::Unknown(_) | End::NotDispatched(_) => None,
             });
             let returns: Vec<(&str, &Value)> = returns.collect();
             if self.out == Out::Json {
@@ -200,7 +227,7 @@ impl Results {
             function: &entry.function,
             end: match &entry.end {
                 End::Returned(ret, outcome) => junit::End::Returned(&ret.ret, outcome),
-                End::Unknown(why) => junit::End::Unknown(why),
+                End::NoRetcode(_, why) | End::Unknown(why) => junit::End::Unknown(why),
                 End::NotDispatched(why) => junit::End::NotDispatched(why),
             },
             time: entry.time,
