@@ -87,6 +87,8 @@ pub struct Relay {
     routing: watch::Sender<Routing>,
     warm: watch::Sender<Vec<MasterIndex>>,
     upstream: Arc<Upstream>,
+    #[cfg(test)]
+    request_budget: Arc<Budget>,
     requests: Arc<RequestCounts>,
     publications: Arc<PublicationCounts>,
     publish_port: PortSeen,
@@ -155,7 +157,8 @@ impl Relay {
             Budget::new(bounds.replies),
             Arc::clone(&request_counts),
         );
-        let clients = Arc::new(Clients::new(carrier, Budget::new(bounds.requests)));
+        let request_budget = Budget::new(bounds.requests);
+        let clients = Arc::new(Clients::new(carrier, Arc::clone(&request_budget)));
         let publisher = Publisher::new(
             Budget::new(bounds.publications),
             Arc::clone(&publication_counts),
@@ -181,6 +184,8 @@ impl Relay {
             routing,
             warm,
             upstream,
+            #[cfg(test)]
+            request_budget,
             requests: request_counts,
             publications: publication_counts,
             publish_port,

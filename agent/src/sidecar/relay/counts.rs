@@ -58,7 +58,7 @@ pub struct Requests {
     pub cancelled: u64,
     /// Were given up by the relay, long after any client would.
     pub expired: u64,
-    /// Were no request: no empty frame with exactly one frame behind it.
+    /// Were no request: no empty frame with exactly one frame behind it, or too much before it.
     pub malformed: u64,
     /// Bytes from clients.
     pub bytes_up: u64,

@@ -24,6 +24,9 @@ const PLACES: usize = 1024;
 const OF_ONE_CLIENT: usize = 64;
 /// How long a request may live. Clients of Salt's give up long before.
 const LIFE: Duration = Duration::from_secs(15 * 60);
+/// The longest envelope. A REQ has an empty one, and what names a client between two sockets has some bytes; it is kept until the
+/// reply is with the client.
+const ENVELOPE: usize = 1024;
 /// Longer than anybody waits.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -74,8 +77,8 @@ struct Client {
     is_req: bool,
     /// For the message that arrives.
     arriving: Share,
-    /// Of the reply that leaves.
-    leaving: Option<(Share, Present)>,
+    /// Of the reply that leaves, and of its envelope.
+    leaving: Option<(Share, Share, Present)>,
     /// What has arrived and has no place yet.
     next: Option<Request>,
     answers: JoinSet<Option<Answer>>,
@@ -92,6 +95,8 @@ struct Request {
 struct Answer {
     envelope: Vec<Vec<u8>>,
     reply: Reply,
+    /// Of the envelope.
+    share: Share,
 }
 
 impl Client {
@@ -145,18 +150,31 @@ impl Client {
         let Some(request) = self.next.take() else { return };
         let clients = Arc::clone(&self.clients);
         self.answers.spawn(async move {
-            let _held = (place, request.share);
-            let reply = timeout(LIFE, clients.carrier.carry(&request.message)).await;
+            let _held = place;
+            let Request {
+                envelope,
+                message,
+                mut share,
+            } = request;
+            let reply = timeout(LIFE, clients.carrier.carry(&message)).await;
+            drop(message);
+            // The answer may wait here for long, if its client does not read.
+            share.want(size(&envelope));
             reply.ok().map(|reply| Answer {
-                envelope: request.envelope,
+                envelope,
                 reply,
+                share,
             })
         });
     }
 
     fn answer(&mut self, answer: Result<Option<Answer>, JoinError>) -> Result<(), NetError> {
         let counts = self.clients.carrier.counts();
-        let Answer { envelope, reply } = match answer {
+        let Answer {
+            envelope,
+            reply,
+            share,
+        } = match answer {
             Ok(Some(answer)) => answer,
             Ok(None) => {
                 counts.expired.one();
@@ -173,7 +191,7 @@ impl Client {
         frames.push(reply.payload);
         if let Ok(message) = Message::from_frames(frames) {
             self.channel.queue_owned(message)?;
-            self.leaving = Some((reply.share, reply.leaving));
+            self.leaving = Some((reply.share, share, reply.leaving));
         }
         Ok(())
     }
@@ -195,7 +213,13 @@ fn open(message: Message) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
     let mut frames = message.into_frames();
     let payload = frames.pop()?;
     let delimiter = frames.iter().position(Vec::is_empty)?;
-    (delimiter.saturating_add(1) == frames.len()).then_some((frames, payload))
+    let is_request = delimiter.saturating_add(1) == frames.len() && size(&frames) <= ENVELOPE;
+    is_request.then_some((frames, payload))
+}
+
+fn size(envelope: &[Vec<u8>]) -> usize {
+    let lengths = envelope.iter().map(Vec::len);
+    lengths.fold(0, usize::saturating_add)
 }
 
 #[cfg(test)]
@@ -226,5 +250,13 @@ mod tests {
         ] {
             assert_eq!(opened(frames), None, "{frames:?}");
         }
+    }
+
+    #[test]
+    fn a_long_envelope_is_that_of_no_request() {
+        let name = [7; ENVELOPE];
+        assert!(opened(&[&name, b"", b"x"]).is_some());
+        assert_eq!(opened(&[&name, b"7", b"", b"x"]), None);
+        assert_eq!(opened(&[&[7; ENVELOPE + 1], b"", b"x"]), None);
     }
 }

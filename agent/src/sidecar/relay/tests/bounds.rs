@@ -117,3 +117,38 @@ async fn replies_hold_no_more_than_their_budget_and_all_come_in_the_end() {
         master.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_dealer_that_reads_nothing_holds_no_envelopes_that_are_not_accounted_for() {
+    let bounds = Bounds {
+        requests: 8 << 20,
+        ..Bounds::USUAL
+    };
+    let rig = rig_within(&bounds).await;
+    rig.relay.route(Some(A), Manner::Abandon);
+    let mut dealer = rig.client(SocketType::Dealer).await;
+    let identity = vec![7; 2 << 20];
+    for _ in 0..8 {
+        dealer
+            .send(&message(&[&identity, b"", b"x"]), late())
+            .await
+            .unwrap();
+    }
+    dealer.ping(b"read", late()).await.unwrap();
+    let seen = rig.relay.seen().carried;
+    assert_eq!((seen.malformed, seen.held, rig.relay.under_way()), (8, 0, 0));
+    assert!(rig.masters[0].is_left_alone().await);
+    assert_eq!(rig.relay.request_budget.free(), bounds.requests);
+
+    // One that is short enough is counted until its answer is read, which the system does for the client here.
+    dealer
+        .send(&message(&[&[7; 1000], b"", b"x"]), late())
+        .await
+        .unwrap();
+    let mut master = rig.masters[0].connection().await;
+    asked(&mut master).await;
+    assert!(rig.relay.request_budget.free() < bounds.requests);
+    reply(&mut master, b"y").await;
+    assert!(dealer.recv(late()).await.is_ok());
+    eventually("freed", || rig.relay.request_budget.free() == bounds.requests).await;
+}
