@@ -106,11 +106,12 @@ struct PortSeen {
     counts: Arc<PortCounts>,
 }
 
-/// What all connections of a kind may hold, in bytes.
+/// What all connections of a kind may hold, in bytes, and how long one message may take between a client and us.
 struct Bounds {
     requests: usize,
     replies: usize,
     publications: usize,
+    transfer: Duration,
 }
 
 impl Bounds {
@@ -119,6 +120,8 @@ impl Bounds {
         requests: 256 << 20,
         replies: 128 << 20,
         publications: 64 << 20,
+        // The longest message takes less than a second on loopback. Who stops half-way holds what the minion needs.
+        transfer: Duration::from_secs(30),
     };
 }
 
@@ -158,7 +161,11 @@ impl Relay {
             Arc::clone(&request_counts),
         );
         let request_budget = Budget::new(bounds.requests);
-        let clients = Arc::new(Clients::new(carrier, Arc::clone(&request_budget)));
+        let clients = Arc::new(Clients::new(
+            carrier,
+            Arc::clone(&request_budget),
+            bounds.transfer,
+        ));
         let publisher = Publisher::new(
             Budget::new(bounds.publications),
             Arc::clone(&publication_counts),

@@ -36,7 +36,8 @@ pub struct Port {
     pub connections: usize,
     /// Connections that were closed at once, as there were too many.
     pub turned_away: u64,
-    /// Connections that ended because what came over them was no ZMTP, of the wrong socket type, or otherwise against the protocol.
+    /// Connections that ended because what came over them was no ZMTP, of the wrong socket type, or otherwise against the
+    /// protocol, or stopped half-way.
     pub refused: u64,
 }
 

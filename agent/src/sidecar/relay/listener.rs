@@ -47,6 +47,8 @@ pub(super) enum Ended {
     Net(#[from] NetError),
     #[error(transparent)]
     TooMuch(#[from] TooMuch),
+    #[error("a message stopped half-way and was not through after {0:?}")]
+    Stalled(Duration),
 }
 
 impl Listener {
@@ -184,7 +186,7 @@ impl Ended {
                 error,
                 NetError::Violation { .. } | NetError::HandshakeTimeout { .. }
             ),
-            Self::TooMuch(_) => true,
+            Self::TooMuch(_) | Self::Stalled(_) => true,
         }
     }
 }

@@ -36,15 +36,17 @@ pub(super) struct Clients {
     carrier: Carrier,
     places: Arc<Semaphore>,
     budget: Arc<Budget>,
+    transfer: Duration,
 }
 
 impl Clients {
-    /// `budget` is that of requests.
-    pub(super) fn new(carrier: Carrier, budget: Arc<Budget>) -> Self {
+    /// `budget` is that of requests; `transfer` is how long one message may take to arrive or to leave.
+    pub(super) fn new(carrier: Carrier, budget: Arc<Budget>, transfer: Duration) -> Self {
         Self {
             carrier,
             places: Arc::new(Semaphore::new(PLACES)),
             budget,
+            transfer,
         }
     }
 
@@ -56,6 +58,8 @@ impl Clients {
                 .is_some_and(|peer| peer.socket_type == SocketType::Req),
             arriving: self.budget.share(),
             leaving: None,
+            arrival: None,
+            departure: None,
             next: None,
             answers: JoinSet::new(),
             clients: Arc::clone(&self),
@@ -63,7 +67,7 @@ impl Clients {
         };
         let ended = match client.serve().await {
             Ok(never) => match never {},
-            Err(error) => error.into(),
+            Err(ended) => ended,
         };
         client.cancel();
         ended
@@ -79,6 +83,10 @@ struct Client {
     arriving: Share,
     /// Of the reply that leaves, and of its envelope.
     leaving: Option<(Share, Share, Present)>,
+    /// How long the message that arrives may still take; the time in which there is no room for it does not count.
+    arrival: Option<Duration>,
+    /// The same of what leaves.
+    departure: Option<Duration>,
     /// What has arrived and has no place yet.
     next: Option<Request>,
     answers: JoinSet<Option<Answer>>,
@@ -100,17 +108,24 @@ struct Answer {
 }
 
 impl Client {
-    async fn serve(&mut self) -> Result<Infallible, NetError> {
+    async fn serve(&mut self) -> Result<Infallible, Ended> {
         loop {
             let has_written = self.channel.unsent() == 0;
             if has_written {
                 self.leaving = None;
+                self.departure = None;
             }
             let is_covered = self.arriving.is_covered();
             let reads = is_covered && self.next.is_none() && self.answers.len() < OF_ONE_CLIENT;
+            let is_arriving = self.channel.unheard() > 0;
+            if !is_arriving {
+                self.arrival = None;
+            }
+            let patience = self.patience(reads && is_arriving, !has_written)?;
+            let began = Instant::now();
             tokio::select! {
                 Some(answer) = self.answers.join_next(), if has_written => self.answer(answer)?,
-                turn = self.channel.turn(reads, Instant::now() + FAR), if reads || !has_written => match turn? {
+                turn = self.channel.turn(reads, began + patience), if reads || !has_written => match turn? {
                     Some(Event::Message(message)) => self.take(message),
                     Some(_) => {}
                     None => self.arriving.want(twice(self.channel.unheard())),
@@ -120,11 +135,33 @@ impl Client {
                 // There is always one of them to wait for.
                 else => tokio::task::yield_now().await,
             }
+            let took = began.elapsed();
+            if reads && is_arriving {
+                self.arrival = self.arrival.map(|left| left.saturating_sub(took));
+            }
+            self.departure = self.departure.map(|left| left.saturating_sub(took));
         }
+    }
+
+    /// How long to wait for the socket at most.
+    fn patience(&mut self, arrives: bool, leaves: bool) -> Result<Duration, Ended> {
+        let transfer = self.clients.transfer;
+        let mut patience = FAR;
+        if arrives {
+            patience = patience.min(*self.arrival.get_or_insert(transfer));
+        }
+        if leaves {
+            patience = patience.min(*self.departure.get_or_insert(transfer));
+        }
+        if patience.is_zero() {
+            return Err(Ended::Stalled(transfer));
+        }
+        Ok(patience)
     }
 
     /// A message is complete.
     fn take(&mut self, message: Message) {
+        self.arrival = None;
         let share = self.arriving.split();
         self.arriving.want(twice(self.channel.unheard()));
         let Some((envelope, payload)) = open(message) else {
