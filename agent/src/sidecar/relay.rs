@@ -3,7 +3,8 @@
 //! It ends ZeroMQ on the minions' side, as PUB and as ROUTER on loopback, and carries what is in it to and from the master that
 //! policy elected. Payloads pass unread: they are encrypted between minion and master. It elects nobody and answers nothing itself.
 //!
-//! - `listener` has the two ports. Anything local may connect there; number, time and bytes are bounded.
+//! - `listener` has the two ports. Anything local may connect there; number, time and bytes are bounded. `seats` is who makes room
+//!   for others when they are full.
 //! - `publisher` hands the publications that policy lets through, which were verified before, to those who subscribed to them. A
 //!   connection that is not read loses publications, as with any PUB.
 //! - `requests` has the clients, `carrier` carries each of their requests, over connections of `upstream`. A request that cannot be
@@ -17,6 +18,7 @@ mod publisher;
 mod replay;
 mod requests;
 mod route;
+mod seats;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -177,11 +179,11 @@ impl Relay {
         let listener = Listener::publish(settings.publish(), counts, listening);
         let publishing = tasks.spawn({
             let publisher = Arc::clone(&publisher);
-            listener.serve(move |channel| Arc::clone(&publisher).converse(channel))
+            listener.serve(move |channel, seat| Arc::clone(&publisher).converse(channel, seat))
         });
         let (request_port, counts, listening) = PortSeen::new();
         let listener = Listener::requests(settings.requests(), counts, listening);
-        tasks.spawn(listener.serve(move |channel| Arc::clone(&clients).converse(channel)));
+        tasks.spawn(listener.serve(move |channel, seat| Arc::clone(&clients).converse(channel, seat)));
         tasks.spawn(publisher.publish(publications, routing.subscribe()));
         for index in (0..masters).map(MasterIndex) {
             let (upstream, routes, warm) = (Arc::clone(&upstream), routing.subscribe(), warm.subscribe());

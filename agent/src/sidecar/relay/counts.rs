@@ -34,7 +34,7 @@ pub struct Port {
     pub listening: Listening,
     /// Connections now.
     pub connections: usize,
-    /// Connections that were closed at once, as there were too many.
+    /// Connections that were closed because there were too many: an idle one, or else the new one.
     pub turned_away: u64,
     /// Connections that ended because what came over them was no ZMTP, of the wrong socket type, or otherwise against the
     /// protocol, or stopped half-way.

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::counts::PortCounts;
+use super::seats::{Seat, Seats};
 use super::subscriptions::TooMuch;
 use crate::sidecar::http::Listening;
 
@@ -86,32 +87,47 @@ impl Listener {
         }
     }
 
-    /// Listens and converses until it is dropped, which also ends all connections. `converse` has a connection after its handshake, and
-    /// ends with what ended it.
+    /// Listens and converses until it is dropped, which also ends all connections. `converse` has a connection after its handshake, tells
+    /// its seat what it is at, and ends with what ended it.
     pub(super) async fn serve<C>(
         self,
-        converse: impl Fn(Channel) -> C + Clone + Send + Sync + 'static,
+        converse: impl Fn(Channel, Arc<Seat>) -> C + Clone + Send + Sync + 'static,
     ) -> Infallible
     where
         C: Future<Output = Ended> + Send + 'static,
     {
         let listener = self.bind().await;
         let mut connections = JoinSet::new();
+        let mut seats = Seats::default();
         loop {
             tokio::select! {
-                Some(ended) = connections.join_next() => {
-                    if let Err(error) = ended {
+                Some(ended) = connections.join_next_with_id() => {
+                    let (id, failed) = match ended {
+                        Ok((id, ())) => (id, None),
+                        Err(error) => (error.id(), Some(error)),
+                    };
+                    seats.leave(id);
+                    if let Some(error) = failed.filter(|error| !error.is_cancelled()) {
                         tracing::error!(%error, "a task that serves a local connection has failed");
                     }
                 }
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if connections.len() < CONNECTIONS => {
-                        let counts = Arc::clone(&self.counts);
-                        connections.spawn(shake_hands(stream, self.role, self.limits, counts, converse.clone()));
-                    }
-                    Ok((_, peer)) => {
-                        tracing::debug!(%peer, port = self.key, "too many connections: closed at once");
-                        self.counts.turned_away.one();
+                    Ok((stream, peer)) => {
+                        if seats.number() >= CONNECTIONS {
+                            self.counts.turned_away.one();
+                            if !seats.make_room() {
+                                tracing::debug!(%peer, port = self.key, "too many connections: closed at once");
+                                continue;
+                            }
+                            tracing::debug!(port = self.key, "too many connections: an idle one is closed");
+                        }
+                        let (counts, seat) = (Arc::clone(&self.counts), Seat::new());
+                        let converse = converse.clone();
+                        let serving = {
+                            let seat = Arc::clone(&seat);
+                            shake_hands(stream, self.role, self.limits, counts, move |channel| converse(channel, seat))
+                        };
+                        seats.take(seat, connections.spawn(serving));
                     }
                     Err(error) => {
                         tracing::debug!(%error, port = self.key, "cannot accept a connection");
@@ -163,7 +179,7 @@ async fn shake_hands<C>(
     role: SocketType,
     limits: Limits,
     counts: Arc<PortCounts>,
-    converse: impl Fn(Channel) -> C,
+    converse: impl FnOnce(Channel) -> C,
 ) where
     C: Future<Output = Ended>,
 {

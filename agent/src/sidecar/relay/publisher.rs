@@ -16,6 +16,7 @@ use super::counts::PublicationCounts;
 use super::listener::Ended;
 use super::replay::Replays;
 use super::route::Routing;
+use super::seats::Seat;
 use super::subscriptions::{self, Subscriptions, Topics};
 
 /// Publications that wait for one connection: Salt's own high-water mark (`pub_hwm`).
@@ -103,9 +104,9 @@ impl Publisher {
     }
 
     /// Serves one subscriber until its connection ends.
-    pub(super) async fn converse(self: Arc<Self>, mut channel: Channel) -> Ended {
+    pub(super) async fn converse(self: Arc<Self>, mut channel: Channel, seat: Arc<Seat>) -> Ended {
         let registered = Arc::clone(&self).register();
-        match registered.outlet.serve(&mut channel, &self.topics).await {
+        match registered.outlet.serve(&mut channel, &self.topics, &seat).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
@@ -153,7 +154,7 @@ impl Drop for Registered {
 }
 
 impl Outlet {
-    async fn serve(&self, channel: &mut Channel, topics: &Topics) -> Result<Infallible, Ended> {
+    async fn serve(&self, channel: &mut Channel, topics: &Topics, seat: &Seat) -> Result<Infallible, Ended> {
         // What is being written is there once more, in the connection's buffer.
         let mut leaving: Option<Share> = None;
         loop {
@@ -165,6 +166,7 @@ impl Outlet {
                     leaving = Some(next.share);
                 }
             }
+            seat.is_busy(!self.state().subscriptions.is_empty());
             tokio::select! {
                 turn = channel.turn(true, Instant::now() + FAR) => match turn? {
                     Some(Event::Subscribe(prefix)) => {

@@ -16,6 +16,7 @@ use super::budget::{Budget, Share};
 use super::carrier::{Carrier, Reply};
 use super::counts::Present;
 use super::listener::Ended;
+use super::seats::Seat;
 use super::upstream::twice;
 
 /// Requests of all clients, held or under way.
@@ -51,7 +52,7 @@ impl Clients {
     }
 
     /// Serves one client until its connection ends.
-    pub(super) async fn converse(self: Arc<Self>, channel: Channel) -> Ended {
+    pub(super) async fn converse(self: Arc<Self>, channel: Channel, seat: Arc<Seat>) -> Ended {
         let mut client = Client {
             is_req: channel
                 .peer()
@@ -64,6 +65,7 @@ impl Clients {
             answers: JoinSet::new(),
             clients: Arc::clone(&self),
             channel,
+            seat,
         };
         let ended = match client.serve().await {
             Ok(never) => match never {},
@@ -78,6 +80,7 @@ impl Clients {
 struct Client {
     clients: Arc<Clients>,
     channel: Channel,
+    seat: Arc<Seat>,
     is_req: bool,
     /// For the message that arrives.
     arriving: Share,
@@ -122,6 +125,8 @@ impl Client {
                 self.arrival = None;
             }
             let patience = self.patience(reads && is_arriving, !has_written)?;
+            self.seat
+                .is_busy(is_arriving || !has_written || self.next.is_some() || !self.answers.is_empty());
             let began = Instant::now();
             tokio::select! {
                 Some(answer) = self.answers.join_next(), if has_written => self.answer(answer)?,

@@ -53,6 +53,10 @@ impl Subscriptions {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a publication with this first frame is wanted.
     pub(super) fn want(&self, first: &[u8]) -> bool {
         self.0.keys().any(|prefix| first.starts_with(prefix))
