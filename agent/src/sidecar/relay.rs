@@ -6,7 +6,7 @@
 //! - `listener` has the two ports. Anything local may connect there; number, time and bytes are bounded. `seats` is who makes room
 //!   for others when they are full.
 //! - `publisher` hands the publications that policy lets through, which were verified before, to those who subscribed to them. A
-//!   connection that is not read loses publications, as with any PUB.
+//!   connection that is not read loses publications, as with any PUB, and is closed when others would lose some by it.
 //! - `requests` has the clients, `carrier` carries each of their requests, over connections of `upstream`. A request that cannot be
 //!   carried is held. Above the bounds of `budget` no more is read, which clients notice as they would at a busy master.
 
@@ -131,7 +131,7 @@ impl Relay {
     /// Starts to listen, without a route as yet. A master's number is its place: first that of its way, see [`Relay::replace`]. Must be
     /// called on a tokio runtime.
     ///
-    /// `publications` are those that may be handed out; of a master that was abandoned meanwhile they are not carried. `topics` grow by what minions subscribe to.
+    /// `publications` are those that may be handed out; of a master that was abandoned meanwhile they are not carried. `topics` are those that minions subscribe to.
     #[must_use]
     pub fn start(
         settings: &RelaySettings,

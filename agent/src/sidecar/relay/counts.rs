@@ -85,7 +85,8 @@ pub struct Dropped {
     pub elsewhere: u64,
     /// Had been carried before.
     pub replay: u64,
-    /// Found no room in the queue of a connection that is not read; one counts for each such connection.
+    /// Found no room in the queue of a connection that is not read, or waited for one that was closed for that; one counts for each such
+    /// connection.
     pub unread: u64,
 }
 

@@ -20,7 +20,7 @@ use super::subscriptions::TooMuch;
 use crate::sidecar::http::Listening;
 
 /// Connections at once. A minion has one for publications and few for requests.
-const CONNECTIONS: usize = 128;
+pub(super) const CONNECTIONS: usize = 128;
 /// The longest request. Returns are the long ones.
 const LONGEST_REQUEST: usize = 64 << 20;
 /// How long the handshake may take.
@@ -50,6 +50,8 @@ pub(super) enum Ended {
     TooMuch(#[from] TooMuch),
     #[error("a message stopped half-way and was not through after {0:?}")]
     Stalled(Duration),
+    #[error("it reads its publications more slowly than all others, and there is no room for more")]
+    TooSlow,
 }
 
 impl Listener {
@@ -202,7 +204,7 @@ impl Ended {
                 error,
                 NetError::Violation { .. } | NetError::HandshakeTimeout { .. }
             ),
-            Self::TooMuch(_) | Self::Stalled(_) => true,
+            Self::TooMuch(_) | Self::Stalled(_) | Self::TooSlow => true,
         }
     }
 }
