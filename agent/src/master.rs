@@ -54,7 +54,7 @@ pub enum Failure {
     /// Our clock is behind the master's by more than its `request_server_ttl` allows.
     #[error(
         "the master refuses our requests as too old: our clock is behind by more than its request_server_ttl \
-         (one dated {} ahead was taken); set the clock, for instance with NTP", span(*.ahead)
+         (one dated {} ahead was taken); set the clock, for instance with NTP; or somebody on the path answers in its place", span(*.ahead)
     )]
     Clock {
         /// By how much a request had to be dated ahead, in seconds.
@@ -63,7 +63,7 @@ pub enum Failure {
     /// Two workers made our session key at the same moment, and each has kept its own.
     #[error(
         "some workers of the master have another session key for {id} than it gave us (salt-master makes two when an id signs in \
-         twice at the same moment): restart that salt-master"
+         twice at the same moment): restart that salt-master; or somebody on the path answers in its place"
     )]
     KeysDiffer {
         /// Who we are.
@@ -91,7 +91,8 @@ impl Failure {
                 ),
             ),
             Self::Reply(error) => (State::from(error), signed_in),
-            Self::Clock { .. } | Self::KeysDiffer { .. } => (State::Refused, true),
+            // Half of what shows it is `bad load`, which nobody signs.
+            Self::Clock { .. } | Self::KeysDiffer { .. } => (State::Refused, false),
             Self::NoTurn => (State::Reachable, signed_in),
             Self::Encrypt(_) => (State::Refused, signed_in),
         };
@@ -399,5 +400,21 @@ fn span(seconds: i64) -> String {
         3600 => "an hour".to_owned(),
         86_400 => "a day".to_owned(),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_reply_that_nobody_signs_is_not_verified() {
+        let id = MinionId::parse("minion01").unwrap();
+        for failure in [Failure::Clock { ahead: 600 }, Failure::KeysDiffer { id }] {
+            let verdict = failure.verdict(true);
+            assert_eq!((verdict.state, verdict.verified), (State::Refused, false));
+            let why = verdict.error.unwrap();
+            assert!(why.contains("somebody on the path"), "{why}");
+        }
     }
 }
