@@ -21,6 +21,9 @@ pub(crate) const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 36
 /// As many workers as most masters have (`worker_threads`, 5 by default), and some more. Requests are dealt to them in turn.
 pub(crate) const WORKERS: usize = 10;
 
+/// How often a peer may be asked to prove itself for one long reply: each time the connection may have been made anew, as workers are slow.
+const PROOFS: u32 = 3;
+
 /// A verified master with an open request connection.
 pub struct Connection {
     config: Arc<Config>,
@@ -145,7 +148,6 @@ impl Connection {
     ) -> Result<Self, Failure> {
         let mut link = Link::open(master.clone(), dialled, urgency, held_up, deadline).await?;
         let session = authenticate(config, master, &mut link, deadline).await?;
-        link.trust();
         Ok(Self {
             config: Arc::clone(config),
             master: master.clone(),
@@ -298,20 +300,38 @@ impl Connection {
         ahead: i64,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        let request = || -> Result<_, Failure> {
-            Ok(self
-                .session
-                .request(command, now().saturating_add(ahead), &mut rand::rng())?)
-        };
-        let (manner, _turn) = match command {
+        let (mut manner, _turn) = match command {
             Command::MinionRunner { .. } => {
                 let turn = self.link.runner_turn(deadline).await;
                 (Manner::RUNNER, Some(turn.map_err(|_| Failure::NoTurn)?))
             }
             _ => (Manner::SMALL, None),
         };
-        let (awaited, reply) = self.link.ask(request, manner, deadline).await?;
-        Ok(self.session.open(&awaited, &reply)?)
+        let mut proofs = 0;
+        loop {
+            let request = || -> Result<_, Failure> {
+                Ok(self
+                    .session
+                    .request(command, now().saturating_add(ahead), &mut rand::rng())?)
+            };
+            match self.link.ask(request, manner, deadline).await {
+                Ok((awaited, reply)) => {
+                    let opened = self.session.open(&awaited, &reply)?;
+                    self.link.trust();
+                    return Ok(opened);
+                }
+                // It was asked again over a new connection, whose peer may not say so much before it has proved itself.
+                Err(Failure::Net(error))
+                    if proofs < PROOFS && self.link.is_too_long_for_a_stranger(&error) =>
+                {
+                    proofs += 1;
+                    // A reply that is long may take its time, too: a further connection would have to be proven again.
+                    manner.patience = manner.patience.max(Manner::RUNNER.patience);
+                    self.sign_in_again(deadline).await?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// Signs in anew: keys rotate, and the only sign of it is a message that does not open.
@@ -382,7 +402,9 @@ async fn authenticate(
     };
     let _turn = link.sign_in_turn(deadline).await;
     let (sign_in, reply) = link.ask(request, Manner::SMALL, deadline).await?;
-    Ok(sign_in.finish(&reply, &mut rand::rng())?)
+    let session = sign_in.finish(&reply, &mut rand::rng())?;
+    link.trust();
+    Ok(session)
 }
 
 /// Seconds since 1970; a clock before that counts as 1970.
