@@ -6,6 +6,7 @@ mod args;
 mod aside;
 mod document;
 mod dotenv;
+mod harmless;
 mod journal;
 mod packaging;
 mod probe;

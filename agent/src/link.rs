@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proto::net::{Dialled, NetError, Options, Requester};
-use proto::zmtp::{Limits, SocketType};
+use proto::zmtp::{Limits, SocketType, Violation};
 use tokio::time::{Instant, timeout};
 
 use crate::config::MasterConfig;
@@ -80,7 +80,8 @@ pub(crate) struct Link {
     turn: Option<Turn>,
     /// Held by a link that goes first.
     first: Option<Held>,
-    limits: Limits,
+    /// Something that came over this connection was verified.
+    is_proven: bool,
 }
 
 /// Opens a TCP connection to the master's request port. Its name is resolved now.
@@ -103,8 +104,9 @@ impl Link {
         held_up: HeldUp,
         deadline: Instant,
     ) -> Result<Self, NetError> {
-        let limits = Limits::unverified();
-        let channel = dialled.handshake(SocketType::Req, limits, deadline).await?;
+        let channel = dialled
+            .handshake(SocketType::Req, Limits::unverified(), deadline)
+            .await?;
         let peer = channel.peer_addr()?;
         let requester = Requester::new(channel);
         let traffic = Traffic::to(peer);
@@ -120,7 +122,7 @@ impl Link {
             held_up,
             turn: None,
             first,
-            limits,
+            is_proven: false,
         })
     }
 
@@ -129,10 +131,24 @@ impl Link {
         self.held_up = Box::new(|_| {});
     }
 
-    /// The peer has proved who it is: it may send what masters send.
+    /// The peer of this connection has proved who it is: it may send what masters send.
     pub(crate) fn trust(&mut self) {
-        self.limits = Limits::default();
-        self.requester.set_message_limit(self.limits.message);
+        if !std::mem::replace(&mut self.is_proven, true) {
+            self.requester.set_message_limit(Limits::default().message);
+        }
+    }
+
+    /// Whether this may be the genuine master over a connection on which it has not proved itself: then its reply may be longer than
+    /// a stranger's may be.
+    pub(crate) fn is_too_long_for_a_stranger(&self, error: &NetError) -> bool {
+        let is_too_long = matches!(
+            error,
+            NetError::Violation {
+                violation: Violation::FrameTooLong { .. } | Violation::MessageTooLong { .. },
+                ..
+            }
+        );
+        is_too_long && !self.is_proven
     }
 
     /// Waits for our turn to publish. It is kept until [`Self::end_turn`], or this link is dropped.
@@ -237,7 +253,7 @@ impl Link {
     async fn reconnect(&mut self, deadline: Instant) -> Result<(), NetError> {
         let channel = dial(&self.master, deadline)
             .await?
-            .handshake(SocketType::Req, self.limits, deadline)
+            .handshake(SocketType::Req, Limits::unverified(), deadline)
             .await?;
         let peer = channel.peer_addr()?;
         if peer != self.peer {
@@ -248,6 +264,7 @@ impl Link {
             }
         }
         self.requester = Requester::new(channel);
+        self.is_proven = false;
         Ok(())
     }
 }

@@ -21,6 +21,9 @@ pub(crate) const CLOCK_STEPS: [i64; 6] = [60, 600, 3600, 86_400, 30 * 86_400, 36
 /// As many workers as most masters have (`worker_threads`, 5 by default), and some more. Requests are dealt to them in turn.
 pub(crate) const WORKERS: usize = 10;
 
+/// How often a peer may be asked to prove itself for one long reply: each time the connection may have been made anew, as workers are slow.
+const PROOFS: u32 = 3;
+
 /// A verified master with an open request connection.
 pub struct Connection {
     config: Arc<Config>,
@@ -54,7 +57,7 @@ pub enum Failure {
     /// Our clock is behind the master's by more than its `request_server_ttl` allows.
     #[error(
         "the master refuses our requests as too old: our clock is behind by more than its request_server_ttl \
-         (one dated {} ahead was taken); set the clock, for instance with NTP", span(*.ahead)
+         (one dated {} ahead was taken); set the clock, for instance with NTP; or somebody on the path answers in its place", span(*.ahead)
     )]
     Clock {
         /// By how much a request had to be dated ahead, in seconds.
@@ -63,7 +66,7 @@ pub enum Failure {
     /// Two workers made our session key at the same moment, and each has kept its own.
     #[error(
         "some workers of the master have another session key for {id} than it gave us (salt-master makes two when an id signs in \
-         twice at the same moment): restart that salt-master"
+         twice at the same moment): restart that salt-master; or somebody on the path answers in its place"
     )]
     KeysDiffer {
         /// Who we are.
@@ -91,7 +94,8 @@ impl Failure {
                 ),
             ),
             Self::Reply(error) => (State::from(error), signed_in),
-            Self::Clock { .. } | Self::KeysDiffer { .. } => (State::Refused, true),
+            // Half of what shows it is `bad load`, which nobody signs.
+            Self::Clock { .. } | Self::KeysDiffer { .. } => (State::Refused, false),
             Self::NoTurn => (State::Reachable, signed_in),
             Self::Encrypt(_) => (State::Refused, signed_in),
         };
@@ -144,7 +148,6 @@ impl Connection {
     ) -> Result<Self, Failure> {
         let mut link = Link::open(master.clone(), dialled, urgency, held_up, deadline).await?;
         let session = authenticate(config, master, &mut link, deadline).await?;
-        link.trust();
         Ok(Self {
             config: Arc::clone(config),
             master: master.clone(),
@@ -297,20 +300,38 @@ impl Connection {
         ahead: i64,
         deadline: Instant,
     ) -> Result<Value, Failure> {
-        let request = || -> Result<_, Failure> {
-            Ok(self
-                .session
-                .request(command, now().saturating_add(ahead), &mut rand::rng())?)
-        };
-        let (manner, _turn) = match command {
+        let (mut manner, _turn) = match command {
             Command::MinionRunner { .. } => {
                 let turn = self.link.runner_turn(deadline).await;
                 (Manner::RUNNER, Some(turn.map_err(|_| Failure::NoTurn)?))
             }
             _ => (Manner::SMALL, None),
         };
-        let (awaited, reply) = self.link.ask(request, manner, deadline).await?;
-        Ok(self.session.open(&awaited, &reply)?)
+        let mut proofs = 0;
+        loop {
+            let request = || -> Result<_, Failure> {
+                Ok(self
+                    .session
+                    .request(command, now().saturating_add(ahead), &mut rand::rng())?)
+            };
+            match self.link.ask(request, manner, deadline).await {
+                Ok((awaited, reply)) => {
+                    let opened = self.session.open(&awaited, &reply)?;
+                    self.link.trust();
+                    return Ok(opened);
+                }
+                // It was asked again over a new connection, whose peer may not say so much before it has proved itself.
+                Err(Failure::Net(error))
+                    if proofs < PROOFS && self.link.is_too_long_for_a_stranger(&error) =>
+                {
+                    proofs += 1;
+                    // A reply that is long may take its time, too: a further connection would have to be proven again.
+                    manner.patience = manner.patience.max(Manner::RUNNER.patience);
+                    self.sign_in_again(deadline).await?;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// Signs in anew: keys rotate, and the only sign of it is a message that does not open.
@@ -381,7 +402,9 @@ async fn authenticate(
     };
     let _turn = link.sign_in_turn(deadline).await;
     let (sign_in, reply) = link.ask(request, Manner::SMALL, deadline).await?;
-    Ok(sign_in.finish(&reply, &mut rand::rng())?)
+    let session = sign_in.finish(&reply, &mut rand::rng())?;
+    link.trust();
+    Ok(session)
 }
 
 /// Seconds since 1970; a clock before that counts as 1970.
@@ -399,5 +422,21 @@ fn span(seconds: i64) -> String {
         3600 => "an hour".to_owned(),
         86_400 => "a day".to_owned(),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_reply_that_nobody_signs_is_not_verified() {
+        let id = MinionId::parse("minion01").unwrap();
+        for failure in [Failure::Clock { ahead: 600 }, Failure::KeysDiffer { id }] {
+            let verdict = failure.verdict(true);
+            assert_eq!((verdict.state, verdict.verified), (State::Refused, false));
+            let why = verdict.error.unwrap();
+            assert!(why.contains("somebody on the path"), "{why}");
+        }
     }
 }

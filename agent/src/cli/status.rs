@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value as Json;
 
 use super::args::{Common, Status};
-use super::{CliError, document};
+use super::{CliError, document, harmless};
 use crate::config::{Config, DEFAULT_PATH};
 use crate::exit::Exit;
 use crate::sidecar::settings::Settings;
@@ -24,7 +24,14 @@ pub(super) fn run(common: &Common, request: &Status) -> Result<Exit, CliError> {
         None => listens_at(common)?,
     };
     let patience = common.timeout.unwrap_or(Duration::from_secs(5));
-    let report = ask(address, patience).map_err(|why| CliError::NoSidecar { address, why })?;
+    // Any user of this host may listen there while no sidecar does.
+    let report = match ask(address, patience) {
+        Ok(report) => harmless::document(report),
+        Err(why) => {
+            let why = harmless::text(&why);
+            return Err(CliError::NoSidecar { address, why });
+        }
+    };
     document::print(&report, common.out, &table(&report))?;
     Ok(if *at(&report, "/ready") == true {
         Exit::Done

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::args::{Common, Drain, Move};
-use super::{CliError, block_on, document, say, status};
+use super::{CliError, block_on, document, harmless, say, status};
 use crate::exit::Exit;
 use crate::sidecar::control::{self, ControlError, Done, Order, Outcome};
 
@@ -32,11 +32,18 @@ fn give(common: &Common, listen: Option<std::net::SocketAddr>, order: &Order) ->
     let patience = common.timeout.unwrap_or(PATIENCE);
     match block_on(control::ask(address.port(), order, patience))? {
         Ok(done) => {
+            let done = Done {
+                from: done.from.as_deref().map(harmless::text),
+                to: done.to.as_deref().map(harmless::text),
+                why: harmless::text(&done.why),
+                ..done
+            };
             let document = serde_json::to_value(&done).map_err(|error| CliError::Print(error.to_string()))?;
             document::print(&document, common.out, &in_words(&done))?;
             Ok(exit(done.result))
         }
         Err(ControlError::NoAnswer(why)) => {
+            let why = harmless::text(&why);
             say(format_args!(
                 "the sidecar has the order and did not say in time what became of it ({why}): see `saltfo status`"
             ));

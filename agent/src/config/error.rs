@@ -200,7 +200,7 @@ pub enum ConfigError {
         stored: PathBuf,
     },
     /// No masters.
-    #[error("{}: no masters: list one or two under `masters:`", .file.display())]
+    #[error("{}: no masters: list one or two under `masters:` (`master:` in a minion's configuration)", .file.display())]
     NoMasters {
         /// The file.
         file: PathBuf,

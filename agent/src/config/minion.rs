@@ -182,6 +182,9 @@ impl Minion {
             Masters::One(name) => std::slice::from_ref(name),
             Masters::Several(names) => names.as_slice(),
         };
+        if names.is_empty() {
+            return Err(ConfigError::NoMasters { file: place.file });
+        }
         let masters = names
             .iter()
             .map(|name| self.anchors.master(name, &place, &self.merged))

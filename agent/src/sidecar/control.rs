@@ -1,9 +1,11 @@
 //! Orders of the operator on this host, `saltfo move` and `saltfo drain`: one line of JSON there, one back.
 //!
 //! They come over an abstract socket (unix(7)): its name belongs to the network namespace, as the port of the report does, and it leaves
-//! no file behind. Only root and the sidecar's own user are heard; the kernel says who it is.
+//! no file behind. Only root and the sidecar's own user are heard; the kernel says who it is. It also says who hears: while no sidecar
+//! runs, anybody may take the name.
 
 use std::io;
+use std::os::linux::fs::MetadataExt as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::time::Duration;
 
@@ -22,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 8;
 /// Between two tries to take the name.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// What the packaged unit makes for its user (`RuntimeDirectory=`), who has no name and another number each time (`DynamicUser=`). Only root
+/// can make it.
+const FOLDER: &str = "/run/saltfo";
 
 /// What the operator wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +92,15 @@ pub enum ControlError {
     /// It listens, and did not hear us.
     #[error("the sidecar hears orders of root and of its own user only: run this as root")]
     NotHeard,
+    /// Somebody has taken the name, and nothing was said to him.
+    #[error(
+        "who takes orders here is user {uid}, and neither root nor the owner of {FOLDER}: the order was not given; if that sidecar is yours, \
+         run this as its user"
+    )]
+    Stranger {
+        /// Whom the kernel says to listen.
+        uid: u32,
+    },
     /// No answer in time, or not one.
     #[error("the sidecar gave no answer: {0}")]
     NoAnswer(String),
@@ -139,6 +154,10 @@ pub async fn ask(port: u16, order: &Order, patience: Duration) -> Result<Done, C
         let stream = std::os::unix::net::UnixStream::connect_addr(&address).map_err(ControlError::Nobody)?;
         stream.set_nonblocking(true).map_err(ControlError::Nobody)?;
         let mut stream = UnixStream::from_std(stream).map_err(ControlError::Nobody)?;
+        let uid = stream.peer_cred().map_err(ControlError::Nobody)?.uid();
+        if !is_sidecar(uid, own_uid(), std::fs::metadata(FOLDER).ok()) {
+            return Err(ControlError::Stranger { uid });
+        }
         let no_answer = |error: io::Error| ControlError::NoAnswer(error.to_string());
         let mut line = serde_json::to_vec(order).map_err(|error| no_answer(error.into()))?;
         line.push(b'\n');
@@ -173,6 +192,14 @@ fn is_trusted(stream: &UnixStream) -> bool {
     stream
         .peer_cred()
         .is_ok_and(|peer| peer.uid() == 0 || Some(peer.uid()) == own)
+}
+
+/// Whether a sidecar that we would obey runs as this user.
+fn is_sidecar(uid: u32, own: Option<u32>, folder: Option<std::fs::Metadata>) -> bool {
+    let owner = folder
+        .filter(std::fs::Metadata::is_dir)
+        .map(|folder| folder.st_uid());
+    uid == 0 || Some(uid) == own || Some(uid) == owner
 }
 
 /// Our own user: whom the kernel says to be at the other end of a socket of our own.
@@ -249,6 +276,25 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("systemctl status saltfo"), "{error}");
+    }
+
+    #[test]
+    fn no_stranger_is_taken_for_the_sidecar() {
+        let folder = tempfile::tempdir().unwrap();
+        let owned = || std::fs::metadata(folder.path()).ok();
+        let owner = owned().unwrap().st_uid();
+        assert!(is_sidecar(owner, Some(owner + 1), owned()));
+        assert!(is_sidecar(0, Some(1000), None));
+        assert!(is_sidecar(1000, Some(1000), None));
+        assert!(!is_sidecar(1001, Some(1000), None));
+        assert!(!is_sidecar(owner + 1, None, owned()));
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(!is_sidecar(
+            owner + 2,
+            Some(owner + 1),
+            std::fs::metadata(file).ok()
+        ));
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@
 //! | state | evidence | told after | left when |
 //! | --- | --- | --- | --- |
 //! | `impostor` | an answer failed verification, or no salt-master speaks there | at once | `rise` verified answers in a row: for `up`, or for `degraded` as long as it must be calm |
-//! | `hung` | both connections are gone, and its system takes new ones | at once | |
-//! | `unreachable` | both are gone, and its system takes none, as far as is known | at once | |
+//! | `hung` | both connections are gone, and its system takes new ones | at once | `rise` verified answers in a row: as `impostor` |
+//! | `unreachable` | both are gone, and its system takes none, as far as is known | at once | the same |
 //! | `hung`, `refused` | `verify_misses` requests in a row went unanswered, or were refused | at once | a verified answer, or the connection is gone |
 //! | `key_pending`, `key_rejected`, `key_denied`, `full` | it says so | at once | a verified answer, both connections are gone, or that for requests for 30 s |
 //! | `degraded` | one connection is gone, the other stands; or one was lost and is back, but nothing is proven yet | a heartbeat; two while the other one misses heartbeats | |
@@ -44,7 +44,7 @@
 //!
 //! # Restarts (mode `restart`)
 //!
-//! The minion is restarted when it was connected to dead masters only (`degraded`, `hung`, `unreachable`, `impostor`), or, a
+//! The minion is restarted when it was connected to dead masters only (`degraded`, `hung`, `unreachable`, `impostor`) that have not proven themselves again, or, a
 //! minute after it started, to none, and another master was up and not in doubt, both for `restart_after` without a break. At most
 //! once per `restart_backoff`, restarts by a sidecar before this one included; never when its connections are not known, or lead to addresses that are no master's.
 //!

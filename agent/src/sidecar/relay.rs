@@ -3,9 +3,10 @@
 //! It ends ZeroMQ on the minions' side, as PUB and as ROUTER on loopback, and carries what is in it to and from the master that
 //! policy elected. Payloads pass unread: they are encrypted between minion and master. It elects nobody and answers nothing itself.
 //!
-//! - `listener` has the two ports. Anything local may connect there; number, time and bytes are bounded.
+//! - `listener` has the two ports. Anything local may connect there; number, time and bytes are bounded. `seats` is who makes room
+//!   for others when they are full.
 //! - `publisher` hands the publications that policy lets through, which were verified before, to those who subscribed to them. A
-//!   connection that is not read loses publications, as with any PUB.
+//!   connection that is not read loses publications, as with any PUB, and is closed when others would lose some by it.
 //! - `requests` has the clients, `carrier` carries each of their requests, over connections of `upstream`. A request that cannot be
 //!   carried is held. Above the bounds of `budget` no more is read, which clients notice as they would at a busy master.
 
@@ -17,6 +18,7 @@ mod publisher;
 mod replay;
 mod requests;
 mod route;
+mod seats;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -87,6 +89,8 @@ pub struct Relay {
     routing: watch::Sender<Routing>,
     warm: watch::Sender<Vec<MasterIndex>>,
     upstream: Arc<Upstream>,
+    #[cfg(test)]
+    request_budget: Arc<Budget>,
     requests: Arc<RequestCounts>,
     publications: Arc<PublicationCounts>,
     publish_port: PortSeen,
@@ -104,11 +108,12 @@ struct PortSeen {
     counts: Arc<PortCounts>,
 }
 
-/// What all connections of a kind may hold, in bytes.
+/// What all connections of a kind may hold, in bytes, and how long one message may take between a client and us.
 struct Bounds {
     requests: usize,
     replies: usize,
     publications: usize,
+    transfer: Duration,
 }
 
 impl Bounds {
@@ -117,6 +122,8 @@ impl Bounds {
         requests: 256 << 20,
         replies: 128 << 20,
         publications: 64 << 20,
+        // The longest message takes less than a second on loopback. Who stops half-way holds what the minion needs.
+        transfer: Duration::from_secs(30),
     };
 }
 
@@ -124,7 +131,7 @@ impl Relay {
     /// Starts to listen, without a route as yet. A master's number is its place: first that of its way, see [`Relay::replace`]. Must be
     /// called on a tokio runtime.
     ///
-    /// `publications` are those that may be handed out; of a master that was abandoned meanwhile they are not carried. `topics` grow by what minions subscribe to.
+    /// `publications` are those that may be handed out; of a master that was abandoned meanwhile they are not carried. `topics` are those that minions subscribe to.
     #[must_use]
     pub fn start(
         settings: &RelaySettings,
@@ -155,7 +162,12 @@ impl Relay {
             Budget::new(bounds.replies),
             Arc::clone(&request_counts),
         );
-        let clients = Arc::new(Clients::new(carrier, Budget::new(bounds.requests)));
+        let request_budget = Budget::new(bounds.requests);
+        let clients = Arc::new(Clients::new(
+            carrier,
+            Arc::clone(&request_budget),
+            bounds.transfer,
+        ));
         let publisher = Publisher::new(
             Budget::new(bounds.publications),
             Arc::clone(&publication_counts),
@@ -167,11 +179,11 @@ impl Relay {
         let listener = Listener::publish(settings.publish(), counts, listening);
         let publishing = tasks.spawn({
             let publisher = Arc::clone(&publisher);
-            listener.serve(move |channel| Arc::clone(&publisher).converse(channel))
+            listener.serve(move |channel, seat| Arc::clone(&publisher).converse(channel, seat))
         });
         let (request_port, counts, listening) = PortSeen::new();
         let listener = Listener::requests(settings.requests(), counts, listening);
-        tasks.spawn(listener.serve(move |channel| Arc::clone(&clients).converse(channel)));
+        tasks.spawn(listener.serve(move |channel, seat| Arc::clone(&clients).converse(channel, seat)));
         tasks.spawn(publisher.publish(publications, routing.subscribe()));
         for index in (0..masters).map(MasterIndex) {
             let (upstream, routes, warm) = (Arc::clone(&upstream), routing.subscribe(), warm.subscribe());
@@ -181,6 +193,8 @@ impl Relay {
             routing,
             warm,
             upstream,
+            #[cfg(test)]
+            request_budget,
             requests: request_counts,
             publications: publication_counts,
             publish_port,

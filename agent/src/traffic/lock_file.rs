@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +142,7 @@ fn release(file: &File) {
 /// Opens the file, or makes it for everybody. One that may only be read will do: `flock` asks for no more.
 ///
 /// The folder is everybody's: links are not followed, a pipe does not hold us up, and what is no plain
-/// file is refused.
+/// file, or has another name, is refused.
 fn open_in(folder: &Path, name: &str) -> io::Result<File> {
     let path = folder.join(name);
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -179,11 +179,16 @@ fn open_in(folder: &Path, name: &str) -> io::Result<File> {
         },
         opened => opened?,
     };
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::from(io::ErrorKind::InvalidInput))
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
+    // The mark of a publish would go into a file that somebody has given this name as well.
+    if metadata.nlink() != 1 {
+        tracing::warn!(file = %path.display(), "not used as a lock file: it has more than one name, or none; remove it");
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -198,5 +203,8 @@ mod tests {
         assert!(open_in(folder.path(), "link").is_err());
         assert!(open_in(folder.path(), "folder").is_err());
         assert!(open_in(folder.path(), "file").is_ok());
+        std::fs::write(folder.path().join("precious"), "kept").unwrap();
+        std::fs::hard_link(folder.path().join("precious"), folder.path().join("other")).unwrap();
+        assert!(open_in(folder.path(), "other").is_err());
     }
 }

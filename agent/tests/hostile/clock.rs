@@ -1,6 +1,6 @@
 //! Masters with `request_server_ttl`, whose clock is not ours.
 
-use super::case::{Case, Row, Who, check_all, refused};
+use super::case::{Case, Row, Who, check_all, refused, refused_by_anybody};
 use super::client::{Client, Entry};
 use super::fake_master::{FakeMaster, Reply, Script, bad_load};
 use super::saltfo::Saltfo;
@@ -22,12 +22,12 @@ fn a_clock_that_is_behind_the_masters_is_named() {
         (
             "minutes",
             600,
-            refused("refused", &["one dated ten minutes ahead was taken"]),
+            refused_by_anybody("refused", &["one dated ten minutes ahead was taken"]),
         ),
         (
             "an hour",
             3500,
-            refused("refused", &["one dated an hour ahead was taken"]),
+            refused_by_anybody("refused", &["one dated an hour ahead was taken"]),
         ),
         ("years", 20 * 365 * 86_400, refused("refused", &["bad load"])),
     ];

@@ -131,3 +131,24 @@ fn a_publish_that_outlives_its_process_is_waited_for() {
     // Its own publish takes as long; it waited for the other one before.
     assert!(began.elapsed() > publish);
 }
+
+#[test]
+fn a_long_reply_over_a_new_connection_is_taken_after_a_new_proof() {
+    let master = FakeMaster::start(
+        2,
+        Script::answering(|ask| match (ask.command.as_str(), ask.nth) {
+            ("_file_envs", 0) => Reply::Silence,
+            ("_file_envs", _) => Reply::Bytes(ask.seal(&Value::text("x".repeat(1 << 20)))),
+            _ => Reply::Bytes(ask.honest()),
+        }),
+    );
+    let client = client_of(&master);
+    let ended = Saltfo::new(["probe", "--timeout", "10", "--out", "json", "--config"])
+        .arg(client.config())
+        .run();
+    assert_eq!(ended.code(), 0, "{ended:?}");
+    let line = &ended.document()["masters"][0];
+    assert!(line["request_ms"].is_number(), "{ended:?}");
+    // It was asked in vain, then over a connection whose peer had proved nothing, then over one whose peer had.
+    assert_eq!((master.count("_file_envs"), master.sign_ins()), (3, 2));
+}

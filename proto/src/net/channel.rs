@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -144,6 +145,15 @@ impl Channel {
     /// As [`queue`](Self::queue).
     pub fn queue_owned(&mut self, message: Message) -> Result<(), NetError> {
         let queued = self.connection.send_owned(message);
+        self.queued(queued)
+    }
+
+    /// The same with a message that others send, too.
+    ///
+    /// # Errors
+    /// As [`queue`](Self::queue).
+    pub fn queue_shared(&mut self, message: &Arc<Message>) -> Result<(), NetError> {
+        let queued = self.connection.send_shared(message);
         self.queued(queued)
     }
 

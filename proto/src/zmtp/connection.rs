@@ -1,5 +1,7 @@
 //! One ZMTP connection as a state machine: greeting, handshake, traffic.
 
+use std::sync::Arc;
+
 use bytes::buf::Limit;
 
 use super::command::{self, Command};
@@ -175,6 +177,24 @@ impl Connection {
             self.outbox
                 .append(|bytes| frame::write_message_header(bytes, more, body.len()));
             self.outbox.append_body(body);
+        }
+        Ok(())
+    }
+
+    /// Queues a message that others send, too: its long frames are not copied.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_shared(&mut self, message: &Arc<Message>) -> Result<(), Misuse> {
+        if self.socket_type == SocketType::Sub {
+            return Err(Misuse::WrongType(self.socket_type));
+        }
+        self.ready_to_queue()?;
+        let last = message.frames().len().saturating_sub(1);
+        for (number, body) in message.frames().iter().enumerate() {
+            self.outbox
+                .append(|bytes| frame::write_message_header(bytes, number < last, body.len()));
+            self.outbox.append_shared(message, number);
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Bytes that wait to be written.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::Violation;
+use super::{Message, Violation};
 
 /// Room that is kept once everything is written, in bytes.
 const KEPT: usize = 64 * 1024;
@@ -13,28 +14,53 @@ const LONG: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// What goes first.
-    bytes: Vec<u8>,
-    /// How many of `bytes` are written already.
+    first: Piece,
+    /// How many bytes of `first` are written already.
     written: usize,
     /// What follows, piece by piece. Long bodies are pieces of their own: they are moved here, not copied.
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Piece>,
     /// Bytes of `pieces`.
     later: usize,
     /// Bytes of answers queued since everything was last written.
     answers: usize,
 }
 
+#[derive(Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    /// A frame of a message that others send, too.
+    Shared {
+        message: Arc<Message>,
+        frame: usize,
+    },
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared { message, frame } => message.frames().get(*frame).map_or(&[], Vec::as_slice),
+        }
+    }
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
 impl Outbox {
     /// What is to be written next, and what follows it; the first is empty if nothing is left.
     pub(super) fn waiting(&self) -> [&[u8]; 2] {
-        let first = self.bytes.get(self.written..).unwrap_or_default();
-        let second = self.pieces.front().map_or(&[][..], Vec::as_slice);
+        let first = self.first.bytes().get(self.written..).unwrap_or_default();
+        let second = self.pieces.front().map_or(&[][..], Piece::bytes);
         [first, second]
     }
 
     /// Bytes that are to be written.
     pub(super) fn size(&self) -> usize {
-        let first = self.bytes.len().saturating_sub(self.written);
+        let first = self.first.bytes().len().saturating_sub(self.written);
         first.saturating_add(self.later)
     }
 
@@ -42,7 +68,7 @@ impl Outbox {
     pub(super) fn consume(&mut self, count: usize) {
         let mut left = count;
         loop {
-            let first = self.bytes.len().saturating_sub(self.written);
+            let first = self.first.bytes().len().saturating_sub(self.written);
             if left < first {
                 self.written = self.written.saturating_add(left);
                 return;
@@ -51,33 +77,43 @@ impl Outbox {
             let Some(next) = self.pieces.pop_front() else {
                 break;
             };
-            self.later = self.later.saturating_sub(next.len());
-            (self.bytes, self.written) = (next, 0);
+            self.later = self.later.saturating_sub(next.bytes().len());
+            (self.first, self.written) = (next, 0);
         }
-        if self.bytes.capacity() > KEPT {
-            self.bytes = Vec::new();
+        match &mut self.first {
+            Piece::Own(bytes) if bytes.capacity() <= KEPT => bytes.clear(),
+            _ => self.first = Piece::default(),
         }
-        self.bytes.clear();
         (self.written, self.answers) = (0, 0);
     }
 
     /// Appends frames of our own.
     pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.pieces.back().is_some_and(|last| last.len() >= LONG) {
-            self.pieces.push_back(Vec::new());
-        }
         let before = self.size();
-        if let Some(last) = self.pieces.back_mut() {
-            let length = last.len();
-            write(last);
-            self.later = self.later.saturating_add(last.len().saturating_sub(length));
-        } else {
-            // What is written makes room once it is the larger part: each byte is moved once on average.
-            if self.written > before {
-                self.bytes.drain(..self.written);
-                self.written = 0;
+        let last = self.pieces.back().unwrap_or(&self.first);
+        let is_full = match last {
+            Piece::Own(bytes) => !self.pieces.is_empty() && bytes.len() >= LONG,
+            Piece::Shared { .. } => true,
+        };
+        if is_full {
+            self.pieces.push_back(Piece::default());
+        }
+        match (self.pieces.back_mut(), &mut self.first) {
+            (Some(Piece::Own(last)), _) => {
+                let length = last.len();
+                write(last);
+                self.later = self.later.saturating_add(last.len().saturating_sub(length));
             }
-            write(&mut self.bytes);
+            (None, Piece::Own(bytes)) => {
+                // What is written makes room once it is the larger part: each byte is moved once on average.
+                if self.written > before {
+                    bytes.drain(..self.written);
+                    self.written = 0;
+                }
+                write(bytes);
+            }
+            // The last piece is our own now.
+            (Some(Piece::Shared { .. }), _) | (None, Piece::Shared { .. }) => {}
         }
     }
 
@@ -86,9 +122,24 @@ impl Outbox {
         if body.len() < LONG {
             self.append(|bytes| bytes.extend_from_slice(&body));
         } else {
-            self.later = self.later.saturating_add(body.len());
-            self.pieces.push_back(body);
+            self.append_piece(Piece::Own(body));
         }
+    }
+
+    /// The same with the body of a message that others send, too.
+    pub(super) fn append_shared(&mut self, message: &Arc<Message>, frame: usize) {
+        let message = Arc::clone(message);
+        let piece = Piece::Shared { message, frame };
+        if piece.bytes().len() < LONG {
+            self.append(|bytes| bytes.extend_from_slice(piece.bytes()));
+        } else {
+            self.append_piece(piece);
+        }
+    }
+
+    fn append_piece(&mut self, piece: Piece) {
+        self.later = self.later.saturating_add(piece.bytes().len());
+        self.pieces.push_back(piece);
     }
 
     /// Appends an answer, unless too many wait for a peer that does not read.
@@ -106,16 +157,22 @@ impl Outbox {
         Ok(())
     }
 
-    /// Memory that is held, in bytes.
+    /// Memory that is held, in bytes, but for what is shared.
     pub(super) fn memory(&self) -> usize {
-        let pieces = self.pieces.iter().map(Vec::capacity);
-        pieces.fold(self.bytes.capacity(), usize::saturating_add)
+        let pieces = std::iter::once(&self.first).chain(&self.pieces);
+        let own = pieces.map(|piece| match piece {
+            Piece::Own(bytes) => bytes.capacity(),
+            Piece::Shared { .. } => 0,
+        });
+        own.fold(0, usize::saturating_add)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, LONG, Outbox, Violation};
+    use std::sync::Arc;
+
+    use super::{KEPT, LONG, Message, Outbox, Violation};
 
     #[test]
     fn bytes_leave_in_the_order_in_which_they_came() {
@@ -135,16 +192,25 @@ mod tests {
     fn bodies_leave_where_they_were_appended_however_much_is_written_at_once() {
         for at_once in [1, 7, 1_000, LONG - 1, LONG + 5, usize::MAX] {
             let mut outbox = Outbox::default();
-            let mut expected = Vec::new();
-            for (number, length) in (0_u8..).zip([3, LONG, 0, LONG - 1, 2 * LONG, LONG, 5]) {
+            let (mut expected, mut left) = (Vec::new(), Vec::new());
+            for (number, length) in (0_u8..).zip([3, LONG, 0, LONG - 1, 2 * LONG, LONG, LONG, 5, LONG, 7]) {
                 let body = vec![number; length];
                 outbox.append(|bytes| bytes.push(b':'));
                 expected.push(b':');
                 expected.extend_from_slice(&body);
-                outbox.append_body(body);
+                if number % 2 == 0 {
+                    outbox.append_body(body);
+                } else {
+                    outbox.append_shared(&Arc::new(Message::single(body)), 0);
+                }
+                // Part of a piece may have left when the next one comes.
+                if at_once == 7 {
+                    let head = outbox.waiting()[0][..1].to_vec();
+                    outbox.consume(1);
+                    left.extend_from_slice(&head);
+                }
             }
-            assert_eq!(outbox.size(), expected.len());
-            let mut left = Vec::new();
+            assert_eq!(outbox.size(), expected.len() - left.len());
             while outbox.size() > 0 {
                 let [first, second] = outbox.waiting();
                 assert!(!first.is_empty());

@@ -55,6 +55,7 @@ impl Budget {
     }
 
     /// Bytes that are left.
+    #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.limit.saturating_sub(self.account().used)
     }
@@ -91,6 +92,19 @@ impl Share {
         account.used = used;
         self.held = self.wanted;
         true
+    }
+
+    /// The same without going beyond the bound.
+    pub(super) fn fits(&mut self) -> bool {
+        let more = self.wanted.saturating_sub(self.held);
+        let mut account = self.budget.account();
+        let used = account.used.saturating_add(more);
+        let fits = used <= self.budget.limit;
+        if fits {
+            account.used = used;
+            self.held = self.held.max(self.wanted);
+        }
+        fits
     }
 
     /// Waits until it has what it needs. Dropping the future loses nothing.

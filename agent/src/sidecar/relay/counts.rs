@@ -34,9 +34,10 @@ pub struct Port {
     pub listening: Listening,
     /// Connections now.
     pub connections: usize,
-    /// Connections that were closed at once, as there were too many.
+    /// Connections that were closed because there were too many: an idle one, or else the new one.
     pub turned_away: u64,
-    /// Connections that ended because what came over them was no ZMTP, of the wrong socket type, or otherwise against the protocol.
+    /// Connections that ended because what came over them was no ZMTP, of the wrong socket type, or otherwise against the
+    /// protocol, or stopped half-way.
     pub refused: u64,
 }
 
@@ -58,7 +59,7 @@ pub struct Requests {
     pub cancelled: u64,
     /// Were given up by the relay, long after any client would.
     pub expired: u64,
-    /// Were no request: no empty frame with exactly one frame behind it.
+    /// Were no request: no empty frame with exactly one frame behind it, or too much before it.
     pub malformed: u64,
     /// Bytes from clients.
     pub bytes_up: u64,
@@ -84,7 +85,8 @@ pub struct Dropped {
     pub elsewhere: u64,
     /// Had been carried before.
     pub replay: u64,
-    /// Found no room in the queue of a connection that is not read; one counts for each such connection.
+    /// Found no room in the queue of a connection that is not read, or waited for one that was closed for that; one counts for each such
+    /// connection.
     pub unread: u64,
 }
 

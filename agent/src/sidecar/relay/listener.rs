@@ -15,11 +15,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::counts::PortCounts;
+use super::seats::{Seat, Seats};
 use super::subscriptions::TooMuch;
 use crate::sidecar::http::Listening;
 
 /// Connections at once. A minion has one for publications and few for requests.
-const CONNECTIONS: usize = 128;
+pub(super) const CONNECTIONS: usize = 128;
 /// The longest request. Returns are the long ones.
 const LONGEST_REQUEST: usize = 64 << 20;
 /// How long the handshake may take.
@@ -47,6 +48,10 @@ pub(super) enum Ended {
     Net(#[from] NetError),
     #[error(transparent)]
     TooMuch(#[from] TooMuch),
+    #[error("a message stopped half-way and was not through after {0:?}")]
+    Stalled(Duration),
+    #[error("it reads its publications more slowly than all others, and there is no room for more")]
+    TooSlow,
 }
 
 impl Listener {
@@ -84,32 +89,47 @@ impl Listener {
         }
     }
 
-    /// Listens and converses until it is dropped, which also ends all connections. `converse` has a connection after its handshake, and
-    /// ends with what ended it.
+    /// Listens and converses until it is dropped, which also ends all connections. `converse` has a connection after its handshake, tells
+    /// its seat what it is at, and ends with what ended it.
     pub(super) async fn serve<C>(
         self,
-        converse: impl Fn(Channel) -> C + Clone + Send + Sync + 'static,
+        converse: impl Fn(Channel, Arc<Seat>) -> C + Clone + Send + Sync + 'static,
     ) -> Infallible
     where
         C: Future<Output = Ended> + Send + 'static,
     {
         let listener = self.bind().await;
         let mut connections = JoinSet::new();
+        let mut seats = Seats::default();
         loop {
             tokio::select! {
-                Some(ended) = connections.join_next() => {
-                    if let Err(error) = ended {
+                Some(ended) = connections.join_next_with_id() => {
+                    let (id, failed) = match ended {
+                        Ok((id, ())) => (id, None),
+                        Err(error) => (error.id(), Some(error)),
+                    };
+                    seats.leave(id);
+                    if let Some(error) = failed.filter(|error| !error.is_cancelled()) {
                         tracing::error!(%error, "a task that serves a local connection has failed");
                     }
                 }
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if connections.len() < CONNECTIONS => {
-                        let counts = Arc::clone(&self.counts);
-                        connections.spawn(shake_hands(stream, self.role, self.limits, counts, converse.clone()));
-                    }
-                    Ok((_, peer)) => {
-                        tracing::debug!(%peer, port = self.key, "too many connections: closed at once");
-                        self.counts.turned_away.one();
+                    Ok((stream, peer)) => {
+                        if seats.number() >= CONNECTIONS {
+                            self.counts.turned_away.one();
+                            if !seats.make_room() {
+                                tracing::debug!(%peer, port = self.key, "too many connections: closed at once");
+                                continue;
+                            }
+                            tracing::debug!(port = self.key, "too many connections: an idle one is closed");
+                        }
+                        let (counts, seat) = (Arc::clone(&self.counts), Seat::new());
+                        let converse = converse.clone();
+                        let serving = {
+                            let seat = Arc::clone(&seat);
+                            shake_hands(stream, self.role, self.limits, counts, move |channel| converse(channel, seat))
+                        };
+                        seats.take(seat, connections.spawn(serving));
                     }
                     Err(error) => {
                         tracing::debug!(%error, port = self.key, "cannot accept a connection");
@@ -161,7 +181,7 @@ async fn shake_hands<C>(
     role: SocketType,
     limits: Limits,
     counts: Arc<PortCounts>,
-    converse: impl Fn(Channel) -> C,
+    converse: impl FnOnce(Channel) -> C,
 ) where
     C: Future<Output = Ended>,
 {
@@ -184,7 +204,7 @@ impl Ended {
                 error,
                 NetError::Violation { .. } | NetError::HandshakeTimeout { .. }
             ),
-            Self::TooMuch(_) => true,
+            Self::TooMuch(_) | Self::Stalled(_) | Self::TooSlow => true,
         }
     }
 }

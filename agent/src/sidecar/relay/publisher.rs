@@ -16,7 +16,8 @@ use super::counts::PublicationCounts;
 use super::listener::Ended;
 use super::replay::Replays;
 use super::route::Routing;
-use super::subscriptions::{self, Subscriptions, Topics};
+use super::seats::Seat;
+use super::subscriptions::{Noted, Subscriptions, Topics};
 
 /// Publications that wait for one connection: Salt's own high-water mark (`pub_hwm`).
 const WAITING: usize = 1000;
@@ -29,13 +30,15 @@ pub(super) struct Publisher {
     outlets: Mutex<Outlets>,
     budget: Arc<Budget>,
     counts: Arc<PublicationCounts>,
-    topics: Topics,
+    topics: Mutex<Noted>,
 }
 
 #[derive(Debug, Default)]
 struct Outlets {
     by_number: HashMap<u64, Arc<Outlet>>,
     next_number: u64,
+    /// Publications so far.
+    publications: u64,
 }
 
 /// One connection, as publications see it.
@@ -49,15 +52,20 @@ struct Outlet {
 #[derive(Debug, Default)]
 struct State {
     subscriptions: Subscriptions,
-    queue: VecDeque<Waiting>,
-    /// Bytes in `queue`.
-    bytes: usize,
+    queue: VecDeque<Arc<Publication>>,
+    /// What is being written.
+    leaving: Option<Arc<Publication>>,
+    /// It was further behind than all others when there was no room.
+    is_too_slow: bool,
 }
 
+/// A publication as long as anybody has it: all have the same one.
 #[derive(Debug)]
-struct Waiting {
+struct Publication {
+    /// Which one it is, in the order in which they came.
+    number: u64,
     message: Arc<Message>,
-    share: Share,
+    _share: Share,
 }
 
 /// An outlet as long as its connection lives.
@@ -73,7 +81,7 @@ impl Publisher {
             outlets: Mutex::default(),
             budget,
             counts,
-            topics,
+            topics: Mutex::new(Noted::new(topics)),
         })
     }
 
@@ -103,9 +111,13 @@ impl Publisher {
     }
 
     /// Serves one subscriber until its connection ends.
-    pub(super) async fn converse(self: Arc<Self>, mut channel: Channel) -> Ended {
+    pub(super) async fn converse(self: Arc<Self>, mut channel: Channel, seat: Arc<Seat>) -> Ended {
         let registered = Arc::clone(&self).register();
-        match registered.outlet.serve(&mut channel, &self.topics).await {
+        match registered
+            .outlet
+            .serve(&mut channel, &self.topics, registered.number, &seat)
+            .await
+        {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
@@ -113,12 +125,36 @@ impl Publisher {
 
     fn hand_out(&self, message: &Arc<Message>) {
         let first = message.frames().first().map_or(&[][..], Vec::as_slice);
-        for outlet in self.outlets().by_number.values() {
-            let mut state = outlet.state();
-            if !state.subscriptions.want(first) {
-                continue;
+        let mut outlets = self.outlets();
+        let wants = |outlet: &&Arc<Outlet>| outlet.state().subscriptions.want(first);
+        if !outlets.by_number.values().any(|outlet| wants(&outlet)) {
+            return;
+        }
+        let mut share = self.budget.share();
+        share.want(message.size());
+        let has_room = loop {
+            if share.fits() {
+                break true;
             }
-            if state.push(message, &self.budget) {
+            let Some(oldest) = outlets.oldest() else {
+                // Longer than all that there is room for: alone it is handed out all the same.
+                break share.is_covered();
+            };
+            let mut wanting = outlets.by_number.values().filter(wants);
+            if wanting.all(|outlet| outlet.state().oldest() == Some(oldest)) {
+                // Nobody else loses by it.
+                break false;
+            }
+            self.counts.unread.add(outlets.close_who_has(oldest));
+        };
+        outlets.publications = outlets.publications.wrapping_add(1);
+        let publication = Arc::new(Publication {
+            number: outlets.publications,
+            message: Arc::clone(message),
+            _share: share,
+        });
+        for outlet in outlets.by_number.values().filter(wants) {
+            if has_room && outlet.state().push(&publication) {
                 self.counts.delivered.one();
                 outlet.waits.notify_one();
             } else {
@@ -146,35 +182,67 @@ impl Publisher {
     }
 }
 
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.publisher.outlets().by_number.remove(&self.number);
+impl Outlets {
+    /// The oldest publication that somebody has not read yet.
+    fn oldest(&self) -> Option<u64> {
+        let outlets = self.by_number.values();
+        outlets.filter_map(|outlet| outlet.state().oldest()).min()
+    }
+
+    /// Closes the connections that are this far behind: how many publications they lose.
+    fn close_who_has(&self, oldest: u64) -> usize {
+        let mut lost: usize = 0;
+        for outlet in self.by_number.values() {
+            let mut state = outlet.state();
+            if state.oldest() == Some(oldest) {
+                lost = lost.saturating_add(state.give_up());
+                outlet.waits.notify_one();
+            }
+        }
+        lost
     }
 }
 
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.publisher.outlets().by_number.remove(&self.number);
+        noted(&self.publisher.topics).leave(self.number);
+    }
+}
+
+fn noted(topics: &Mutex<Noted>) -> MutexGuard<'_, Noted> {
+    topics.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Outlet {
-    async fn serve(&self, channel: &mut Channel, topics: &Topics) -> Result<Infallible, Ended> {
-        // What is being written is there once more, in the connection's buffer.
-        let mut leaving: Option<Share> = None;
+    async fn serve(
+        &self,
+        channel: &mut Channel,
+        topics: &Mutex<Noted>,
+        number: u64,
+        seat: &Seat,
+    ) -> Result<Infallible, Ended> {
         loop {
+            if self.state().is_too_slow {
+                return Err(Ended::TooSlow);
+            }
             if channel.unsent() == 0 {
-                leaving = None;
-                let next = self.state().pop();
+                let next = self.state().next();
                 if let Some(next) = next {
-                    channel.queue(&next.message)?;
-                    leaving = Some(next.share);
+                    channel.queue_shared(&next.message)?;
                 }
             }
+            seat.is_busy(!self.state().subscriptions.is_empty());
             tokio::select! {
                 turn = channel.turn(true, Instant::now() + FAR) => match turn? {
                     Some(Event::Subscribe(prefix)) => {
-                        subscriptions::note(topics, &prefix);
+                        noted(topics).note(number, &prefix);
                         self.state().subscriptions.add(prefix)?;
                     }
                     Some(Event::Cancel(prefix)) => self.state().subscriptions.cancel(&prefix),
                     Some(_) | None => {}
                 },
-                () = self.waits.notified(), if leaving.is_none() => {}
+                () = self.waits.notified() => {}
             }
         }
     }
@@ -185,30 +253,37 @@ impl Outlet {
 }
 
 impl State {
-    /// Queues a publication unless there is no room: too many wait, or its queue would hold more bytes than it finds free. So a connection
-    /// that nobody reads from takes half of what is left at most, and one that is read from has room.
-    fn push(&mut self, message: &Arc<Message>, budget: &Arc<Budget>) -> bool {
-        let size = message.size();
-        if self.queue.len() >= WAITING || self.bytes.saturating_add(size) > budget.free() {
-            return false;
+    /// Queues a publication unless too many wait.
+    fn push(&mut self, publication: &Arc<Publication>) -> bool {
+        let has_room = self.queue.len() < WAITING && !self.is_too_slow;
+        if has_room {
+            self.queue.push_back(Arc::clone(publication));
         }
-        let mut share = budget.share();
-        share.want(size);
-        if !share.is_covered() {
-            return false;
-        }
-        self.bytes = self.bytes.saturating_add(size);
-        self.queue.push_back(Waiting {
-            message: Arc::clone(message),
-            share,
-        });
-        true
+        has_room
     }
 
-    fn pop(&mut self) -> Option<Waiting> {
-        let next = self.queue.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(next.message.size());
-        Some(next)
+    /// What is to be written when all before it is.
+    fn next(&mut self) -> Option<Arc<Publication>> {
+        self.leaving = self.queue.pop_front();
+        self.leaving.clone()
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        let first = self.leaving.as_ref().or(self.queue.front());
+        first.map(|publication| publication.number)
+    }
+
+    /// Drops all that it has, and has the connection closed.
+    fn give_up(&mut self) -> usize {
+        let lost = self
+            .queue
+            .len()
+            .saturating_add(usize::from(self.leaving.is_some()));
+        self.queue.clear();
+        self.leaving = None;
+        self.subscriptions = Subscriptions::default();
+        self.is_too_slow = true;
+        lost
     }
 }
 
@@ -216,36 +291,78 @@ impl State {
 mod tests {
     use super::*;
 
-    fn message(size: usize) -> Arc<Message> {
-        Arc::new(Message::single(vec![7; size]))
+    fn publisher(bytes: usize) -> Arc<Publisher> {
+        let counts = Arc::new(PublicationCounts::default());
+        Publisher::new(Budget::new(bytes), counts, Topics::default())
+    }
+
+    fn subscriber(publisher: &Arc<Publisher>) -> Registered {
+        let registered = Arc::clone(publisher).register();
+        registered.outlet.state().subscriptions.add(Vec::new()).unwrap();
+        registered
+    }
+
+    fn hand_out(publisher: &Publisher, size: usize) {
+        publisher.hand_out(&Arc::new(Message::single(vec![7; size])));
     }
 
     #[test]
-    fn a_queue_takes_no_more_than_half_of_what_is_left() {
-        let budget = Budget::new(1200);
-        let mut stuck: Vec<State> = Vec::new();
-        for (holds, left) in [(600, 600), (300, 300), (200, 100)] {
-            let mut state = State::default();
-            while state.push(&message(100), &budget) {}
-            assert_eq!((state.bytes, budget.free()), (holds, left));
-            stuck.push(state);
+    fn a_publication_is_counted_once_while_anybody_has_it() {
+        let publisher = publisher(1000);
+        let subscribers: Vec<Registered> = (0..128).map(|_| subscriber(&publisher)).collect();
+        for _ in 0..10 {
+            hand_out(&publisher, 100);
         }
-        let mut other = State::default();
-        assert!(other.push(&message(100), &budget));
-        assert!(!State::default().push(&message(1), &budget));
-        drop(stuck);
-        assert_eq!(budget.free(), 1100);
-        drop(other.pop());
-        assert_eq!((other.bytes, budget.free()), (0, 1200));
+        assert_eq!(publisher.budget.free(), 0);
+        assert!(subscribers.iter().all(|one| one.outlet.state().queue.len() == 10));
+        for one in &subscribers[1..] {
+            while one.outlet.state().next().is_some() {}
+        }
+        assert_eq!(publisher.budget.free(), 0);
+        while subscribers[0].outlet.state().next().is_some() {}
+        assert_eq!(publisher.budget.free(), 1000);
+    }
+
+    #[test]
+    fn who_is_furthest_behind_is_closed_when_there_is_no_room_and_nobody_else() {
+        let publisher = publisher(1000);
+        let stopped = [subscriber(&publisher), subscriber(&publisher)];
+        let slow = subscriber(&publisher);
+        for _ in 0..10 {
+            hand_out(&publisher, 100);
+            drop(slow.outlet.state().next());
+        }
+        // One has begun to write and does not get on.
+        drop(stopped[0].outlet.state().next());
+        hand_out(&publisher, 100);
+        for one in &stopped {
+            let state = one.outlet.state();
+            assert!(state.is_too_slow && state.oldest().is_none());
+        }
+        let state = slow.outlet.state();
+        assert!(!state.is_too_slow);
+        assert_eq!(state.queue.len(), 1);
+        drop(state);
+        // Whom nobody else waits for only loses what is new.
+        for _ in 0..20 {
+            hand_out(&publisher, 100);
+        }
+        assert_eq!(publisher.budget.free(), 0);
+        assert!(!slow.outlet.state().is_too_slow);
+        while slow.outlet.state().next().is_some() {}
+        // What is too long for any room is carried alone.
+        hand_out(&publisher, 5000);
+        assert_eq!(slow.outlet.state().queue.len(), 1);
     }
 
     #[test]
     fn a_queue_is_bounded_in_number() {
-        let budget = Budget::new(1 << 20);
-        let mut state = State::default();
-        for _ in 0..WAITING {
-            assert!(state.push(&message(1), &budget));
+        let publisher = publisher(1 << 20);
+        let one = subscriber(&publisher);
+        for _ in 0..WAITING + 5 {
+            hand_out(&publisher, 1);
         }
-        assert!(!state.push(&message(1), &budget));
+        assert_eq!(one.outlet.state().queue.len(), WAITING);
+        assert!(!one.outlet.state().is_too_slow);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proto::publication::is_of_one_minion;
 use tokio::sync::watch;
 
 /// Different prefixes of one connection. A salt-minion has three at most, a sidecar eighteen.
@@ -13,15 +14,80 @@ const LONGEST: usize = 256;
 /// topic of that minion.
 pub type Topics = watch::Sender<BTreeSet<Vec<u8>>>;
 
-/// Different topics of all connections, since the start.
-const TOPICS: usize = 256;
+/// Different topics of minions at once. So many that each connection has room for its own.
+const TOPICS: usize = OF_ONE * super::listener::CONNECTIONS;
+/// Topics of minions that one connection may ask for: a minion has one.
+const OF_ONE: usize = 2;
 
-/// Adds a topic. None is taken back: what a master sends in vain costs little, and what it does not send is lost.
-pub(super) fn note(topics: &Topics, prefix: &[u8]) {
-    if prefix.is_empty() || prefix.len() > LONGEST {
-        return;
+/// The topics that are told, and who has them.
+///
+/// What somebody had and nobody has now is kept until there is need of its place: a minion that comes back finds its jobs, and what a
+/// master sends in vain costs little.
+#[derive(Debug)]
+pub(super) struct Noted {
+    topics: Topics,
+    holders: BTreeSet<(u64, Vec<u8>)>,
+}
+
+impl Noted {
+    pub(super) fn new(topics: Topics) -> Self {
+        Self {
+            topics,
+            holders: BTreeSet::new(),
+        }
     }
-    topics.send_if_modified(|topics| topics.len() < TOPICS && topics.insert(prefix.to_vec()));
+
+    /// A connection has subscribed to this. Only what masters publish under counts: others could take all the room.
+    pub(super) fn note(&mut self, connection: u64, prefix: &[u8]) {
+        if is_of_all(prefix) {
+            self.topics
+                .send_if_modified(|topics| topics.insert(prefix.to_vec()));
+            return;
+        }
+        let holder = (connection, prefix.to_vec());
+        if !is_of_one_minion(prefix) || self.holders.contains(&holder) || self.held_by(connection) >= OF_ONE {
+            return;
+        }
+        let unused = self.unused();
+        self.topics.send_if_modified(|topics| {
+            if topics.contains(prefix) {
+                return false;
+            }
+            let number = topics.iter().filter(|topic| !is_of_all(topic)).count();
+            if number >= TOPICS
+                && let Some(unused) = unused
+            {
+                topics.remove(&unused);
+            }
+            topics.insert(prefix.to_vec())
+        });
+        self.holders.insert(holder);
+    }
+
+    /// A connection has ended.
+    pub(super) fn leave(&mut self, connection: u64) {
+        self.holders.retain(|(holder, _)| *holder != connection);
+    }
+
+    fn held_by(&self, connection: u64) -> usize {
+        let holders = self.holders.iter();
+        holders.filter(|(holder, _)| *holder == connection).count()
+    }
+
+    /// A topic that nobody has any more.
+    fn unused(&self) -> Option<Vec<u8>> {
+        let held: BTreeSet<&Vec<u8>> = self.holders.iter().map(|(_, topic)| topic).collect();
+        let topics = self.topics.borrow();
+        let unused = topics
+            .iter()
+            .find(|topic| !is_of_all(topic) && !held.contains(topic));
+        unused.cloned()
+    }
+}
+
+/// Whether masters publish under it for everybody (`salt/transport/zeromq.py`, `salt/channel/server.py`).
+fn is_of_all(topic: &[u8]) -> bool {
+    [b"broadcast".as_slice(), b"syndic"].contains(&topic)
 }
 
 /// Prefixes, each with how often it was subscribed to.
@@ -53,6 +119,10 @@ impl Subscriptions {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a publication with this first frame is wanted.
     pub(super) fn want(&self, first: &[u8]) -> bool {
         self.0.keys().any(|prefix| first.starts_with(prefix))
@@ -77,16 +147,66 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_told_once_and_are_bounded() {
+    fn only_topics_of_masters_are_told_and_once() {
+        let topics = Topics::default();
+        let mut told = topics.subscribe();
+        let mut noted = Noted::new(topics);
+        for strange in [b"".as_slice(), b"broad", b"81", b"x", &[b'g'; 40], &[b'a'; 41]] {
+            noted.note(0, strange);
+        }
+        assert!(!told.has_changed().unwrap());
+        for topic in [b"broadcast".as_slice(), b"syndic", &topic(0)] {
+            noted.note(0, topic);
+            assert!(told.has_changed().unwrap());
+            told.mark_unchanged();
+            noted.note(0, topic);
+            assert!(!told.has_changed().unwrap());
+        }
+        assert_eq!(told.borrow().len(), 3);
+    }
+
+    #[test]
+    fn nobody_takes_all_the_room_for_topics() {
         let topics = Topics::default();
         let told = topics.subscribe();
-        note(&topics, b"");
-        note(&topics, &[7; LONGEST + 1]);
-        assert!(!told.has_changed().unwrap());
-        for number in 0..2 * TOPICS {
-            note(&topics, number.to_string().as_bytes());
+        let mut noted = Noted::new(topics);
+        noted.note(0, b"broadcast");
+        // One connection asks for many, and many come and go.
+        for number in 0..1000 {
+            noted.note(0, &topic(number));
         }
-        assert_eq!(told.borrow().len(), TOPICS);
+        assert_eq!(told.borrow().len(), 1 + OF_ONE);
+        for connection in 1..1000 {
+            noted.note(connection, &topic(connection));
+            noted.leave(connection);
+        }
+        assert_eq!(told.borrow().len(), 1 + TOPICS);
+        noted.note(1001, &topic(2000));
+        for connection in 2000..3000 {
+            noted.note(connection, &topic(connection));
+            noted.leave(connection);
+        }
+        assert_eq!(told.borrow().len(), 1 + TOPICS);
+        for held in [topic(0), topic(1), topic(2000), b"broadcast".to_vec()] {
+            assert!(told.borrow().contains(&held));
+        }
+    }
+
+    #[test]
+    fn the_topic_of_a_minion_that_comes_back_was_not_forgotten_meanwhile() {
+        let topics = Topics::default();
+        let mut told = topics.subscribe();
+        let mut noted = Noted::new(topics);
+        noted.note(0, &topic(0));
+        told.mark_unchanged();
+        noted.leave(0);
+        noted.note(1, &topic(0));
+        assert!(!told.has_changed().unwrap());
+        assert!(told.borrow().contains(&topic(0)));
+    }
+
+    fn topic(number: u64) -> Vec<u8> {
+        format!("{number:040x}").into_bytes()
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl PublishLine {
     ) -> Result<std::convert::Infallible, End> {
         let mut subscribed = BTreeSet::new();
         let own = topics(self.shared.config.identity.id());
-        subscribe(channel, own, &mut subscribed).await?;
+        subscribe(channel, own.iter().cloned(), &mut subscribed).await?;
         if let Some(wanted) = &mut self.wanted {
             wanted.mark_changed();
         }
@@ -164,7 +164,13 @@ impl PublishLine {
                     }
                 }
                 () = elsewhere(&mut self.genuine_at, peer) => return Err(End::Elsewhere),
-                topics = more(&mut self.wanted) => subscribe(channel, topics, &mut subscribed).await?,
+                mut topics = other(&mut self.wanted) => {
+                    topics.extend(own.iter().cloned());
+                    for topic in subscribed.extract_if(.., |topic| !topics.contains(topic)) {
+                        channel.cancel(&topic, Instant::now() + SUBSCRIBE).await?;
+                    }
+                    subscribe(channel, topics, &mut subscribed).await?;
+                }
                 event = channel.next_event(Instant::now() + Duration::from_secs(3600)) => match event {
                     Ok(event) => {
                         self.hear(event, &mut heart)?;
@@ -225,8 +231,8 @@ async fn subscribe(
     Ok(())
 }
 
-/// Waits until others are wanted beside our own topics.
-async fn more(wanted: &mut Option<watch::Receiver<BTreeSet<Vec<u8>>>>) -> BTreeSet<Vec<u8>> {
+/// Waits until others than now are wanted beside our own topics.
+async fn other(wanted: &mut Option<watch::Receiver<BTreeSet<Vec<u8>>>>) -> BTreeSet<Vec<u8>> {
     if let Some(wanted) = wanted
         && wanted.changed().await.is_ok()
     {

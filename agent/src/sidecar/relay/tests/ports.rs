@@ -118,21 +118,64 @@ async fn a_port_in_use_is_told_and_tried_again() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_closed_at_once_and_make_room_when_they_end() {
-    let rig = rig().await;
-    let mut streams = Vec::new();
+async fn a_port_whose_connections_are_all_busy_takes_no_more_until_one_ends() {
+    let rig = rig_within(&Bounds::USUAL).await;
+    let mut clients = Vec::new();
     for _ in 0..128 {
-        streams.push(rig.client(SocketType::Req).await);
+        let mut client = rig.requester().await;
+        client.send(b"x".to_vec(), late()).await.unwrap();
+        clients.push(client);
     }
+    eventually("held", || rig.relay.seen().carried.held == 128).await;
     let mut one_more = TcpStream::connect(rig.requests).await.unwrap();
     is_closed(&mut one_more).await;
     let seen = rig.relay.seen().requests;
     assert_eq!((seen.connections, seen.turned_away), (128, 1));
     // The other port has connections of its own.
     rig.subscriber(&[]).await;
-    streams.pop();
+    clients.pop();
     eventually("room", || rig.relay.seen().requests.connections == 127).await;
     rig.client(SocketType::Req).await;
+}
+
+#[tokio::test]
+async fn silent_connections_make_room_for_the_minions() {
+    let rig = rig().await;
+    let mut minion = rig.requester().await;
+    minion.send(b"1".to_vec(), late()).await.unwrap();
+    let mut master = rig.masters[0].connection().await;
+    asked(&mut master).await;
+    reply(&mut master, b"1").await;
+    answer(&mut minion).await;
+    let mut waiting = rig.requester().await;
+    waiting.send(b"2".to_vec(), late()).await.unwrap();
+    asked(&mut master).await;
+    let mut subscriber = rig.subscriber(&[b""]).await;
+    // Some speak ZMTP, others nothing at all.
+    let mut silent = Vec::new();
+    for address in [rig.requests, rig.publish] {
+        for _ in 0..200 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+    }
+    let mut greeted = Vec::new();
+    for _ in 0..200 {
+        greeted.push(rig.client(SocketType::Req).await);
+        rig.subscriber(&[]).await;
+    }
+    reply(&mut master, b"2").await;
+    assert_eq!(answer(&mut waiting).await, b"2");
+    minion.send(b"3".to_vec(), late()).await.unwrap();
+    asked(&mut master).await;
+    reply(&mut master, b"3").await;
+    assert_eq!(answer(&mut minion).await, b"3");
+    rig.publication(A, &[b"job"]).await;
+    let heard = subscriber.recv(late()).await.unwrap();
+    assert_eq!(heard.frames(), [b"job"]);
+    let mut restarted = rig.subscriber(&[b""]).await;
+    rig.publication(A, &[b"next"]).await;
+    assert_eq!(restarted.recv(late()).await.unwrap().frames(), [b"next"]);
+    assert!(rig.relay.seen().requests.turned_away > 0);
 }
 
 #[tokio::test]

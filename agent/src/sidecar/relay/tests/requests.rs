@@ -125,7 +125,13 @@ async fn a_req_that_asks_anew_has_given_its_first_request_up() {
 async fn what_is_no_request_is_dropped_and_its_client_goes_on() {
     let rig = rig().await;
     let mut client = rig.client(SocketType::Dealer).await;
-    for frames in [[b"a".as_slice(), b"b"].as_slice(), &[b""], &[b"", b"a", b"b"]] {
+    let long = vec![7; 1 << 20];
+    for frames in [
+        [b"a".as_slice(), b"b"].as_slice(),
+        &[b""],
+        &[b"", b"a", b"b"],
+        &[&long, b"", b"x"],
+    ] {
         client.send(&message(frames), late()).await.unwrap();
     }
     client
@@ -134,7 +140,7 @@ async fn what_is_no_request_is_dropped_and_its_client_goes_on() {
         .unwrap();
     let mut master = rig.masters[0].connection().await;
     assert_eq!(asked(&mut master).await, b"good");
-    assert_eq!(rig.relay.seen().carried.malformed, 3);
+    assert_eq!(rig.relay.seen().carried.malformed, 4);
 }
 
 #[tokio::test]
