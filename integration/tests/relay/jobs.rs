@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Instant;
 
-use integration::Lab;
+use integration::{Lab, until};
 
-use crate::agent::{LONG, MINION, Relay, elected, other};
+use crate::agent::{LONG, MASTERS, MINION, Relay, elected, other};
 use crate::faults::fresh;
 use crate::once::Once;
 
@@ -57,6 +58,52 @@ pub(crate) fn a_planned_move_loses_nothing(relay: &mut Relay<'_>) {
     assert_eq!(elected(&relay.status()), Some(to));
     eprintln!("saltfo move: {:.2} s", took.as_secs_f64());
     once.end().has_returned(MINION);
+    assert_eq!(relay.settled(), to);
+    relay.minion_was_not_restarted();
+}
+
+/// The minion was located for the refresh of its pillar, and moves before that has ended: the job goes where it hangs by then.
+pub(crate) fn a_job_follows_a_minion_that_moves_while_its_pillar_is_rendered(relay: &mut Relay<'_>) {
+    let from = relay.settled();
+    let to = other(from);
+    let lab = relay.lab;
+    let [began, held, ran] =
+        ["pillar-began", "pillar-held", "pillar-ran"].map(|name| lab.folder().join(name));
+    fs::write(&held, "").unwrap();
+    let pillar = |master: &str| lab.folder().join(master).join("srv/pillar");
+    for master in MASTERS {
+        fs::write(pillar(master).join("top.sls"), "base:\n  '*': [slow]\n").unwrap();
+        let wait = format!(
+            "touch {}; while [ -e {} ]; do sleep 0.1; done",
+            began.display(),
+            held.display()
+        );
+        let slow = format!("slow: \"{{{{ salt['cmd.shell']('{wait}') }}}}\"\n");
+        fs::write(pillar(master).join("slow.sls"), slow).unwrap();
+    }
+    let line = format!("echo once >> {}", ran.display());
+    let mut run = lab
+        .saltfo(&["run", "--refresh-pillar", MINION, "cmd.run_all", &line])
+        .unwrap();
+    let run = run
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("a master renders the pillar", LONG, || {
+        Ok(began.exists().then_some(()))
+    })
+    .unwrap();
+    let (code, printed) = relay.saltfo(&["move", &format!("{to}.xyz.example")]);
+    assert_eq!(code, Some(0), "{printed}\n{}", relay.evidence());
+    fs::remove_file(&held).unwrap();
+    let ended = run.wait_with_output().unwrap();
+    for master in MASTERS {
+        fs::remove_file(pillar(master).join("top.sls")).unwrap();
+    }
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}\n{}", relay.evidence());
+    assert_eq!(fs::read_to_string(&ran).unwrap(), "once\n");
     assert_eq!(relay.settled(), to);
     relay.minion_was_not_restarted();
 }

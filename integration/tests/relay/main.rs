@@ -79,6 +79,7 @@ fn a_minion_behind_a_relay_is_there_whatever_happens_to_its_master() {
         reload::a_relay_that_moves_to_other_ports_and_back_finds_its_minion(&mut relay);
         reload::masters_that_change_their_places_or_go_keep_the_minion(&mut relay);
         jobs::a_planned_move_loses_nothing(&mut relay);
+        jobs::a_job_follows_a_minion_that_moves_while_its_pillar_is_rendered(&mut relay);
         faults::jobs_get_through_the_other_master_after_every_fault(&mut relay, &mut table);
         faults::to_and_fro(&mut relay, &mut table);
         faults::a_master_that_restarts_is_left_and_stays_left(&mut relay, &mut table);

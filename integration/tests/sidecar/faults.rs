@@ -240,8 +240,12 @@ pub(crate) fn an_impostor_at_a_masters_address_is_known(sidecar: &mut Sidecar<'_
     sidecar.wait_after(start, "the genuine one is up again", Sample::all_up);
 }
 
-/// Both are gone, and both come back.
-pub(crate) fn both_masters_may_be_gone_and_come_back(sidecar: &mut Sidecar<'_>, table: &mut Table) {
+/// Both are gone for so long, and both come back.
+pub(crate) fn both_masters_may_be_gone_and_come_back(
+    sidecar: &mut Sidecar<'_>,
+    gone_for: Duration,
+    table: &mut Table,
+) {
     sidecar.fresh();
     let lab = sidecar.lab;
     let masters = MASTERS.map(|name| lab.master(name).unwrap());
@@ -254,6 +258,13 @@ pub(crate) fn both_masters_may_be_gone_and_come_back(sidecar: &mut Sidecar<'_>, 
     assert_eq!(told.status["active"], serde_json::Value::Null);
     let (code, _) = sidecar.saltfo(&["status"]);
     assert_eq!(code, Some(3));
+    let log = sidecar.log();
+    while start.elapsed() < gone_for {
+        let now = sidecar.wait_after(Instant::now(), "a report", |_| true);
+        let stays = |master: &str| now.state(master) == "unreachable";
+        assert!(!now.is_ready() && MASTERS.into_iter().all(stays), "{now:?}");
+    }
+    assert_eq!(sidecar.log(), log, "it has told something, and nothing was new");
     std::thread::scope(|scope| {
         for master in &masters {
             scope.spawn(|| master.start().unwrap());
@@ -262,7 +273,7 @@ pub(crate) fn both_masters_may_be_gone_and_come_back(sidecar: &mut Sidecar<'_>, 
     let mended = Instant::now();
     let back = sidecar.wait_after(told.at, "both are back", Sample::all_up);
     table.add(Row {
-        fault: "both killed".to_owned(),
+        fault: format!("both killed, for {} s", gone_for.as_secs()),
         verdict: told.state("salt1"),
         why: told.why,
         not_ready: Some(not_ready.at - start),

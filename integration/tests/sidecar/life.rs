@@ -9,11 +9,19 @@ use serde_json::Value as Json;
 use crate::sidecar::{MASTERS, Sample, Sidecar};
 use crate::table::{Row, Table};
 
-/// It has no configuration and no port, says so, and goes to work as soon as both are there.
+/// It has no configuration, no keys and no port, says so, and goes to work as soon as all is there.
 pub(crate) fn what_is_missing_at_the_start_is_told_and_waited_for(sidecar: &mut Sidecar<'_>) {
-    let config = sidecar.lab.config_dir("minion01").join("minion");
-    let aside = config.with_extension("aside");
-    fs::rename(&config, &aside).unwrap();
+    let keys = sidecar.lab.pki_dir("minion01").unwrap();
+    let missing = [
+        sidecar.lab.config_dir("minion01").join("minion"),
+        // As with a minion that has not been started yet.
+        keys.join("minion.pem"),
+        keys.join("master_sign.pub"),
+    ];
+    let written_later = keys.join("minion_master.pub");
+    for file in missing.iter().chain([&written_later]) {
+        fs::rename(file, file.with_extension("aside")).unwrap();
+    }
     let mut taken = sidecar.take_port();
     sidecar.start();
     let log = |sidecar: &Sidecar<'_>, word: &str| {
@@ -27,14 +35,20 @@ pub(crate) fn what_is_missing_at_the_start_is_told_and_waited_for(sidecar: &mut 
     let freed = Instant::now();
     taken.kill().unwrap();
     taken.wait().unwrap();
-    let waits = sidecar.wait_after(freed, "a report that says why", |now| now.readyz == 503);
-    assert!(waits.why.contains(config.to_str().unwrap()), "{waits:?}");
-    fs::rename(&aside, &config).unwrap();
+    for file in &missing {
+        let name = file.to_str().unwrap();
+        let told = sidecar.wait_after(freed, "a report that says what is missing", |now| {
+            now.why.contains(name)
+        });
+        assert_eq!(told.readyz, 503, "{told:?}");
+        fs::rename(file.with_extension("aside"), file).unwrap();
+    }
     sidecar.wait_after(
         freed,
         "both masters are up and jobs reach the minion",
         Sample::all_up,
     );
+    fs::rename(written_later.with_extension("aside"), &written_later).unwrap();
 }
 
 /// In good times everything says the same.
@@ -118,6 +132,52 @@ pub(crate) fn quiet_hours_are_quiet(sidecar: &mut Sidecar<'_>) {
         "{descriptors} → {descriptors_now}"
     );
     assert!(memory_now <= memory + 1024, "{memory} → {memory_now} KiB");
+}
+
+/// Whom the operator wants told of a change is told all of it.
+pub(crate) fn hooks_are_run_at_each_change(sidecar: &mut Sidecar<'_>) {
+    let told = sidecar.file("told");
+    let script = "env | grep ^SALTFO_ | sort | tr '\\n' ' ' >>\"$0\"; echo >>\"$0\"";
+    let words = serde_json::json!(["sh", "-c", script, told]);
+    sidecar.configure(&format!("  hooks:\n    on_change: {words}\n"));
+    let active = sidecar.fresh();
+    let quiet = MASTERS.into_iter().find(|master| *master != active).unwrap();
+    let master = sidecar.lab.master(quiet).unwrap();
+    let start = Instant::now();
+    master.kill().unwrap();
+    sidecar.wait_after(start, "unreachable", |now| now.state(quiet) == "unreachable");
+    let change = |from: Option<&str>, to: &str| {
+        let words = [
+            format!("SALTFO_ACTIVE_MASTER={active}.xyz.example"),
+            from.map_or_else(String::new, |from| format!("SALTFO_FROM={from}")),
+            format!("SALTFO_MASTER={quiet}.xyz.example"),
+            "SALTFO_MINION=minion01".to_owned(),
+            format!("SALTFO_TO={to}"),
+        ];
+        integration::until(
+            &format!("the hook is told of {to}"),
+            Duration::from_secs(90),
+            || {
+                let text = fs::read_to_string(&told).unwrap_or_default();
+                let is_it = |line: &&str| {
+                    words
+                        .iter()
+                        .all(|word| word.is_empty() || line.split(' ').any(|said| said == word))
+                };
+                Ok(text.lines().find(is_it).map(str::to_owned))
+            },
+        )
+        .unwrap()
+    };
+    let line = change(Some("up"), "unreachable");
+    assert!(
+        line.contains("SALTFO_EVENT=") && line.contains("SALTFO_WHY="),
+        "{line}"
+    );
+    master.start().unwrap();
+    // By way of `degraded` if it has fallen a short while ago, too.
+    change(None, "up");
+    sidecar.configure("");
 }
 
 /// A bad configuration changes nothing, a good one what it says.

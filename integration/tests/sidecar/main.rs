@@ -23,6 +23,8 @@ mod sidecar;
 mod table;
 mod time;
 
+use std::time::Duration;
+
 use integration::{Lab, SaltVersion};
 
 use sidecar::Sidecar;
@@ -31,6 +33,9 @@ use table::Table;
 /// The minion may publish `test.ping`: only so the sidecar, which has its key, can prove that jobs get through. And a rotated key is
 /// taken up at once, not within a minute.
 const MASTER: &str = "peer: {'^minion01$': ['test\\.ping$']}\nloop_interval: 1\n";
+
+/// For how long both masters are down.
+const BOTH_GONE: Duration = Duration::from_secs(120);
 
 /// One lab per release, and everything that can happen to it: bringing it up takes longer than most faults.
 #[test]
@@ -59,7 +64,10 @@ fn a_sidecar_knows_what_is_wrong_and_how_soon() {
         faults::a_restarted_master_is_up_again(&mut sidecar, &mut table);
         names::a_master_that_moves_is_found_by_its_name(&mut sidecar, &mut table);
         names::a_name_that_does_not_resolve_for_a_while_costs_nothing(&mut sidecar, &mut table);
-        faults::both_masters_may_be_gone_and_come_back(&mut sidecar, &mut table);
+        names::a_silent_name_server_delays_no_end(&mut sidecar);
+        names::a_host_without_a_route_is_told_and_recovers(&mut sidecar, &mut table);
+        faults::both_masters_may_be_gone_and_come_back(&mut sidecar, BOTH_GONE, &mut table);
+        life::hooks_are_run_at_each_change(&mut sidecar);
         faults::an_impostor_at_a_masters_address_is_known(&mut sidecar, &mut table);
         life::a_new_configuration_is_taken_if_it_is_good(&mut sidecar);
         life::a_minion_that_hears_nothing_is_found_out(&mut sidecar, &mut table);

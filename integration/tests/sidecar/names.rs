@@ -1,6 +1,6 @@
 //! Names of masters that lead elsewhere, or nowhere.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::network::{Names, sh};
 use crate::sidecar::{MASTERS, Sample, Sidecar};
@@ -89,6 +89,69 @@ pub(crate) fn a_name_that_does_not_resolve_for_a_while_costs_nothing(
         not_ready: None,
         told: Some(told.at - start),
         back: Some(back.at - put_back),
+    });
+}
+
+/// A name server that says nothing keeps the resolver busy for many seconds: nobody waits for that who wants to end.
+pub(crate) fn a_silent_name_server_delays_no_end(sidecar: &mut Sidecar<'_>) {
+    let lab = sidecar.lab;
+    let names = Names::of(lab);
+    names.change(|line| (!line.contains("xyz.example")).then(|| line.to_owned()));
+    let mut server = sidecar.take_name_service();
+    if sidecar.is_running() {
+        sidecar.stop();
+    }
+    let start = Instant::now();
+    sidecar.start();
+    sidecar.wait_after(start, "it reports", |now| now.readyz == 503);
+    let (ended, took) = sidecar.stop();
+    assert!(ended.success(), "{ended}");
+    assert!(took < Duration::from_secs(2), "it took {took:?} to end");
+    let minion = lab.config_dir("minion01").join("minion");
+    let start = Instant::now();
+    let (code, printed) = sidecar.saltfo(&[
+        "probe",
+        "--timeout",
+        "1",
+        "--minion-config",
+        minion.to_str().unwrap(),
+    ]);
+    let took = start.elapsed();
+    assert_eq!(code, Some(4), "{printed}");
+    // The resolver asks twice, 5 s each time.
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    names.put_back();
+}
+
+/// A host whose route is gone when the sidecar starts, and comes back.
+pub(crate) fn a_host_without_a_route_is_told_and_recovers(sidecar: &mut Sidecar<'_>, table: &mut Table) {
+    sidecar.fresh();
+    sidecar.stop();
+    let route = "ip route show 10.0.0.0/24 >\"$1\"; ip route del 10.0.0.0/24";
+    let kept = sidecar.file("route");
+    let kept = kept.to_str().unwrap();
+    sh(sidecar.lab, "minion01", route, &[kept]);
+    let start = Instant::now();
+    sidecar.start();
+    let told = sidecar.wait_after(start, "no route", |now| {
+        MASTERS.iter().all(|master| now.state(master) == "unreachable")
+    });
+    for master in MASTERS {
+        let why = told.of(master, "why").to_lowercase();
+        assert!(why.contains("network is unreachable"), "{why}");
+    }
+    sh(sidecar.lab, "minion01", "ip route add $(cat \"$1\")", &[kept]);
+    let mended = Instant::now();
+    let back = sidecar.wait_after(mended, "both are found", Sample::all_up);
+    table.add(Row {
+        fault: "no route at start".to_owned(),
+        verdict: told.state("salt1"),
+        why: told.of("salt1", "why"),
+        not_ready: None,
+        told: Some(told.at - start),
+        back: Some(back.at - mended),
     });
 }
 

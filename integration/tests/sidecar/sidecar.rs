@@ -153,7 +153,7 @@ impl<'a> Sidecar<'a> {
 
     /// A sidecar that knows nothing of the past and has just become ready: through which master.
     pub(crate) fn fresh(&mut self) -> &'static str {
-        if self.process.is_some() {
+        if self.is_running() {
             self.stop();
         }
         let start = Instant::now();
@@ -235,6 +235,26 @@ impl<'a> Sidecar<'a> {
         let mut word = [0; 5];
         child.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
         child
+    }
+
+    /// A name server that hears and says nothing, until the child is dropped.
+    pub(crate) fn take_name_service(&self) -> Child {
+        let script = "import socket, sys\ns = socket.socket(type=socket.SOCK_DGRAM)\ns.bind(('127.0.0.1', 53))\n\
+                      print('bound', flush=True)\nsys.stdin.read()";
+        let mut command = self.lab.command(HOST, self.lab.salt(HOST).python());
+        let mut child = command
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut word = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
+        child
+    }
+
+    pub(crate) const fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     pub(crate) fn log_path(&self) -> PathBuf {
