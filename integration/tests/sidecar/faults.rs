@@ -273,7 +273,7 @@ pub(crate) fn both_masters_may_be_gone_and_come_back(
     let mended = Instant::now();
     let back = sidecar.wait_after(told.at, "both are back", Sample::all_up);
     table.add(Row {
-        fault: format!("both killed, for {} s", gone_for.as_secs()),
+        fault: format!("both killed, for {} s at least", gone_for.as_secs()),
         verdict: told.state("salt1"),
         why: told.why,
         not_ready: Some(not_ready.at - start),
