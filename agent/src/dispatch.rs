@@ -41,8 +41,11 @@ const RETRY: Duration = Duration::from_millis(250);
 const TRIES: u32 = 5;
 /// How often the minions are located anew because a master stalled meanwhile.
 const STALLS: u32 = 2;
-/// How long a minion may take to render its pillar.
+/// How long a minion may wait for its pillar.
 const PILLAR: Duration = Duration::from_secs(30);
+/// How long its answer is waited for at one master, before it is located anew and asked again. It answers as soon as any refresh has
+/// ended, the first one included.
+const PILLAR_AT_ONE: Duration = Duration::from_secs(10);
 /// How long minions may take to say that a job was killed.
 const KILL: Duration = Duration::from_secs(10);
 
@@ -131,24 +134,30 @@ async fn take(
                 return ready;
             }
         }
-        match groups.join_next().await {
+        let Taken { ready: more, unsent } = match groups.join_next().await {
             None => return ready,
-            Some(Ok(Taken::Ended)) => {}
-            Some(Ok(Taken::Ready(minions))) => ready.extend(minions),
-            Some(Ok(Taken::Unsent(unsent))) if tries > 0 && Instant::now() + RETRY < deadline => {
+            Some(Ok(taken)) => taken,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a part of the dispatch ended early");
+                continue;
+            }
+        };
+        ready.extend(more);
+        match unsent {
+            None => {}
+            Some(unsent) if tries > 0 && Instant::now() + RETRY < deadline => {
                 tries -= 1;
                 tracing::info!(why = unsent.why, "nothing was sent: locating the minions anew");
                 sleep(RETRY).await;
                 pending.extend(unsent.minions);
             }
-            Some(Ok(Taken::Unsent(unsent))) => {
+            Some(unsent) => {
                 for minion in unsent.minions {
                     let (exit, why) = (unsent.exit, unsent.why.clone());
                     // Whoever listened may be gone.
                     let _ = report.send(Event::Ended(minion, Outcome::Unsent { exit, why }));
                 }
             }
-            Some(Err(error)) => tracing::error!(%error, "a part of the dispatch ended early"),
         }
     }
 }
@@ -273,16 +282,15 @@ struct Group {
     report: UnboundedSender<Event>,
 }
 
-/// How a group has taken a step.
-enum Taken {
-    /// What became of each of them has been reported.
-    Ended,
-    /// These may go on; what became of the others has been reported.
-    Ready(Vec<MinionId>),
-    Unsent(Unsent),
+/// How a group has taken a step. What became of those that are in neither has been reported.
+#[derive(Default)]
+struct Taken {
+    /// These may go on.
+    ready: Vec<MinionId>,
+    unsent: Option<Unsent>,
 }
 
-/// Nothing was sent for these.
+/// No job was sent for these: what was done may be done again.
 struct Unsent {
     minions: Vec<MinionId>,
     exit: Exit,
@@ -295,7 +303,7 @@ impl Group {
     async fn dispatch(self, connection: Option<Connection>, mark: Mark) -> Taken {
         let config = Arc::clone(&self.config);
         let Some(master) = config.masters.get(self.master) else {
-            return Taken::Ended;
+            return Taken::default();
         };
         let about_to = || {
             self.tell(Event::Publishing {
@@ -343,11 +351,11 @@ impl Group {
                     jid: jid.clone(),
                 });
                 watch.watch(&jid, Some(*connection)).await;
-                Taken::Ended
+                Taken::default()
             }
             Sent::Lost { why } => {
                 watch.search(self.master, &mark, &why).await;
-                Taken::Ended
+                Taken::default()
             }
             Sent::Refused(why) => {
                 self.withdraw(mark);
@@ -355,16 +363,20 @@ impl Group {
                     let why = format!("{}: {why}", master.name);
                     self.tell(Event::Ended(minion.clone(), Outcome::Refused(why)));
                 }
-                Taken::Ended
+                Taken::default()
             }
             Sent::Unsent(verdict) => {
                 self.withdraw(mark);
                 let (name, state) = (&master.name, verdict.state.name());
-                Taken::Unsent(Unsent {
+                let unsent = Unsent {
                     exit: Exit::of_unsent(&verdict),
                     why: format!("{name}: {state}: {}", verdict.error.as_deref().unwrap_or(state)),
                     minions: self.minions,
-                })
+                };
+                Taken {
+                    unsent: Some(unsent),
+                    ..Taken::default()
+                }
             }
         }
     }
@@ -376,33 +388,35 @@ impl Group {
 
     async fn refresh_pillar(self) -> Taken {
         let question = Question::refresh_pillar(PILLAR);
-        let patience = self
-            .deadline
-            .saturating_duration_since(Instant::now())
-            .min(PILLAR + PILLAR / 2);
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let patience = left.min(PILLAR_AT_ONE);
         let asked = locate::ask(&self.config, &[self.master], &question, &self.minions, patience).await;
         let master = asked.masters.get(self.master).map(|asked| &asked.verdict);
-        let mut fresh = Vec::new();
+        let mut taken = Taken::default();
         for answer in asked.answers {
-            let why = match &answer.found {
-                Some(found) if found.ret == Value::Bool(true) && found.rtt < PILLAR => {
-                    fresh.push(answer.minion);
+            let (exit, why) = match (&answer.found, master) {
+                (Some(found), _) if found.ret == Value::Bool(true) => {
+                    taken.ready.push(answer.minion);
                     continue;
                 }
-                Some(found) if found.ret == Value::Bool(true) => "it was not there in time",
-                Some(_) => "the minion says that it could not",
-                None => master
-                    .and_then(|verdict| verdict.error.as_deref())
-                    .unwrap_or("the minion did not answer"),
+                (Some(_), _) => (Exit::Failed, "the minion says that it could not"),
+                (None, None) => (Exit::Failed, "the minion did not answer"),
+                (None, Some(verdict)) => {
+                    let why = verdict.error.as_deref().unwrap_or("the minion did not answer");
+                    (Exit::of_unsent(verdict), why)
+                }
             };
             let why = format!("the pillar was not refreshed, so nothing was dispatched: {why}");
-            let exit = match master {
-                Some(verdict) if answer.found.is_none() => Exit::of_unsent(verdict),
-                _ => Exit::Failed,
-            };
-            self.tell(Event::Ended(answer.minion, Outcome::Unsent { exit, why }));
+            if answer.found.is_some() || exit == Exit::Refused {
+                self.tell(Event::Ended(answer.minion, Outcome::Unsent { exit, why }));
+                continue;
+            }
+            // Its answer may have gone to another master. A pillar may be rendered twice.
+            let minions = Vec::new();
+            let unsent = taken.unsent.get_or_insert(Unsent { minions, exit, why });
+            unsent.minions.push(answer.minion);
         }
-        Taken::Ready(fresh)
+        taken
     }
 
     fn tell(&self, event: Event) {

@@ -18,7 +18,7 @@ const DISPATCH_FUNCTIONS: [&str; 7] = [
     "cmd.run",
     "cmd.run_all",
     "grains.*",
-    "pillar.get",
+    "match.pillar",
 ];
 
 /// Salt reads the files of `minion.d` and `master.d` in order of their names; a later one wins. These come after `saltfo.conf`,
